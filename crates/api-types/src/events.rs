@@ -140,15 +140,14 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use ledger_core::event::{
-        BotEvent, EntryEvent, MarketEvent, NewEvent, PostEvent, PredictionEnded, PredictionOpened,
-        PriceEvent, TickEvent,
+        BotEvent, EntryEvent, LookedUp, MarketEvent, NewEvent, PostEvent, PredictionEnded,
+        PredictionOpened, PriceEvent, Sealed, TickEvent,
     };
     use ledger_core::ids::PriceId;
     use ledger_core::market::{MarketSource, MarketStatus};
     use ledger_core::money::Price;
     use ledger_core::prediction::PriceSource;
     use ledger_core::{Enforcement, EntryType, Hash, MarketId, Reference, TickNumber};
-    use serde_json::json;
 
     use super::*;
 
@@ -245,9 +244,11 @@ mod tests {
         for written in one_of_each() {
             kinds.insert(written.kind().as_str());
             let mut data = serde_json::to_value(&written).unwrap();
-            // As `db::events` adds them.
-            let added =
-                json!({ "handle": "mia", "recorded_at_us": 1, "previous_hash": Hash::ZERO });
+            let added = serde_json::to_value(LookedUp {
+                handle: Some("mia".to_owned()),
+                sealed: Some(Sealed { recorded_at_us: 1, previous_hash: Hash::ZERO }),
+            })
+            .unwrap();
             for (field, value) in added.as_object().unwrap() {
                 data[field] = value.clone();
             }

@@ -59,19 +59,25 @@ impl Call {
     pub(crate) fn claim(self, asker: &str, subject: impl fmt::Display) -> ApiResult<Claimed> {
         let Call { req, app, body, .. } = self;
         let endpoint = Endpoint::of(&req)?;
-        // A claim is for this body: unread, any other one would be taken for the same request.
-        if endpoint.body.is_some() && body.is_none() {
-            return Err(ApiError::Internal("a request was claimed before it was read".to_owned()));
-        }
-        let body = body.unwrap_or_default();
+        let body = body_of_claim(&endpoint, body)?;
         let retry = app.retries.claim(&req, asker, subject, &body)?;
         Ok(Claimed {
-            status: endpoint.status(),
+            status: endpoint.status()?,
             collection: endpoint.collection(),
             req,
             app,
             retry,
         })
+    }
+}
+
+/// A claim is for this body: unread, any other one would be taken for the same request.
+fn body_of_claim(endpoint: &Endpoint, read: Option<Body>) -> ApiResult<Body> {
+    match read {
+        None if endpoint.body.is_some() => {
+            Err(ApiError::Internal("a request was claimed before it was read".to_owned()))
+        }
+        read => Ok(read.unwrap_or_default()),
     }
 }
 
@@ -127,5 +133,25 @@ impl Claimed {
             Ok(answer.content_type("application/json").body(body))
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api_types::ActionRequest;
+
+    use super::*;
+    use crate::endpoint::post;
+
+    #[test]
+    fn what_takes_a_body_is_not_claimed_before_that_was_read() {
+        let row = || post("/", || async { "" });
+        let takes = row().takes::<ActionRequest>();
+        let may_take = row().may_take::<ActionRequest>();
+        for row in [&takes, &may_take] {
+            assert!(matches!(body_of_claim(row, None), Err(ApiError::Internal(_))));
+            assert!(body_of_claim(row, Some(Body::default())).is_ok());
+        }
+        assert!(body_of_claim(&row(), None).is_ok());
     }
 }

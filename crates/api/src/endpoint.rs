@@ -75,8 +75,16 @@ pub(crate) struct Answer {
     pub(crate) example: Option<Value>,
     pub(crate) links: Vec<(String, Value)>,
     pub(crate) has_location: bool,
-    /// Whether a dry run is answered under the same status.
-    pub(crate) or_dry_run: bool,
+    pub(crate) to: AnswersTo,
+}
+
+/// Which runs of a request get an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AnswersTo {
+    RealRun,
+    /// Both, under the same status.
+    AnyRun,
+    DryRun,
 }
 
 impl Endpoint {
@@ -165,11 +173,18 @@ impl Endpoint {
         format!("{} {path}", self.method)
     }
 
-    /// Under what status it answers when all goes well.
-    pub(crate) fn status(&self) -> StatusCode {
-        let declared = self.answers.first().map(|answer| answer.status);
-        let declared = declared.and_then(|status| StatusCode::from_u16(status).ok());
-        declared.unwrap_or(StatusCode::OK)
+    /// Under what status the real request is answered when all goes well.
+    ///
+    /// # Errors
+    /// A row must declare one such answer, and only one.
+    pub(crate) fn status(&self) -> ApiResult<StatusCode> {
+        let is_success = |answer: &&Answer| answer.to != AnswersTo::DryRun && answer.status < 400;
+        let mut successes = self.answers.iter().filter(is_success);
+        let one = match (successes.next(), successes.next()) {
+            (Some(one), None) => StatusCode::from_u16(one.status).ok(),
+            _ => None,
+        };
+        one.ok_or_else(|| ApiError::Internal(format!("{} has not one success", self.id)))
     }
 
     /// The collection in which its answer names the place of what was made.
@@ -309,7 +324,7 @@ impl Endpoint {
             schema,
             links: Vec::new(),
             has_location: false,
-            or_dry_run: false,
+            to: AnswersTo::RealRun,
         });
         self
     }
@@ -321,10 +336,14 @@ impl Endpoint {
         }
         match self.answers.iter_mut().find(|answer| answer.status == 200) {
             Some(answer) => {
-                answer.or_dry_run = true;
+                answer.to = AnswersTo::AnyRun;
                 self.shapes.push(Shapes::add::<DryRun>);
             }
-            None => self = self.answers::<DryRun>(200, "What a dry run would have done."),
+            None => {
+                self = self
+                    .answers::<DryRun>(200, "What a dry run would have done.")
+                    .answered(|answer| answer.to = AnswersTo::DryRun);
+            }
         }
         self
     }
@@ -406,4 +425,31 @@ where
     F::Output: Responder + 'static,
 {
     Endpoint::new(Method::POST, path, handler)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn every_row_of_the_contract_has_one_success() {
+        for row in crate::routes::endpoints().iter().filter(|row| row.is_in_contract()) {
+            let status = row.status().unwrap();
+            assert!(row.answers.iter().any(|answer| answer.status == status.as_u16()));
+        }
+    }
+
+    #[test]
+    fn the_success_does_not_follow_from_the_order_of_answers() {
+        let row = || post("/", || async { "" }).named("act", "agents", "");
+        let text = |row: Endpoint, status| row.answers_as(status, "Text", "");
+        let made = text(text(row().tried(), 503), 201).told_dry();
+        assert_eq!(made.status().unwrap(), StatusCode::CREATED);
+        let done = text(text(row().tried(), 200), 503).told_dry();
+        assert_eq!(done.status().unwrap(), StatusCode::OK);
+        row().status().unwrap_err();
+        text(text(row(), 200), 201).status().unwrap_err();
+    }
 }

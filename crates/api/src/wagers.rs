@@ -111,8 +111,8 @@ impl WagerQueue {
     /// Redeems a wager's observation and places it. Once it is in line it takes its course, even if nobody
     /// waits for the answer.
     pub(crate) async fn place(&self, order: Order) -> Outcome {
-        let (answer, mut answered) = oneshot::channel();
-        let waiting = Waiting { order, since: Instant::now(), span: Span::current(), answer };
+        let (asker, mut answered) = oneshot::channel();
+        let waiting = Waiting { order, since: Instant::now(), span: Span::current(), asker };
         self.0.line().join(waiting)?;
         loop {
             self.0.open_lane();
@@ -180,7 +180,7 @@ async fn run_lane(shared: Arc<Shared>, together: Vec<Waiting>) {
     let (late, in_time): (Vec<_>, Vec<_>) =
         together.into_iter().partition(|next| now.duration_since(next.since) > WAIT_MAX);
     for next in late {
-        next.settle(Err(Unplaced::Busy));
+        next.answer(Err(Unplaced::Busy));
     }
     if !in_time.is_empty() {
         // Dropped at its limit, it closes its connection; those in it learn that nobody knows.
@@ -208,14 +208,14 @@ async fn place_together(claim: &mut LaneClaim, together: Vec<Waiting>) {
     let redemptions = match claim.shared.cache.redeem_observations(&observations).await {
         Ok(redemptions) => redemptions,
         Err(error) => {
-            return settle_all(together, || Unplaced::Cache(error.clone()));
+            return answer_all(together, || Unplaced::Cache(error.clone()));
         }
     };
     let mut good = Vec::with_capacity(together.len());
     for (next, redemption) in together.into_iter().zip(redemptions) {
         match redemption {
             Redemption::Redeemed => good.push(next),
-            other => next.settle(Err(Unplaced::Observation(other))),
+            other => next.answer(Err(Unplaced::Observation(other))),
         }
     }
     if !good.is_empty() {
@@ -224,26 +224,26 @@ async fn place_together(claim: &mut LaneClaim, together: Vec<Waiting>) {
 }
 
 async fn place_redeemed(claim: &mut LaneClaim, together: Vec<Waiting>) {
-    match place_all(&claim.shared, &together).await {
+    match place_in_one(&claim.shared, &together).await {
         Ok(placed) => {
             for (next, placed) in together.into_iter().zip(placed) {
                 match placed {
-                    Placed::Accepted(accepted) => next.settle(Ok(accepted)),
-                    Placed::Refused(refusal) => next.settle(Err(Unplaced::Db(refusal.into()))),
+                    Placed::Accepted(accepted) => next.answer(Ok(accepted)),
+                    Placed::Refused(refusal) => next.answer(Err(Unplaced::Db(refusal.into()))),
                     Placed::Passed => go_alone(claim, next),
                 }
             }
         }
         // Nothing was done, and nothing can be.
         Err(DbError::Unavailable(why) | DbError::Contended(why)) => {
-            settle_all(together, || Unplaced::Db(DbError::Unavailable(why.clone())));
+            answer_all(together, || Unplaced::Db(DbError::Unavailable(why.clone())));
         }
         Err(DbError::ReadOnly(why)) => {
-            settle_all(together, || Unplaced::Db(DbError::ReadOnly(why)));
+            answer_all(together, || Unplaced::Db(DbError::ReadOnly(why)));
         }
         // Perhaps all was done: a second try could contradict it.
         Err(DbError::OutcomeUnknown(why)) => {
-            settle_all(together, || Unplaced::Db(DbError::OutcomeUnknown(why.clone())));
+            answer_all(together, || Unplaced::Db(DbError::OutcomeUnknown(why.clone())));
         }
         // One of them is impossible and took the others along. Alone, each gets its own answer.
         Err(why) => {
@@ -258,13 +258,13 @@ async fn place_redeemed(claim: &mut LaneClaim, together: Vec<Waiting>) {
 }
 
 /// Tells all of them the same.
-fn settle_all(together: Vec<Waiting>, why: impl Fn() -> Unplaced) {
+fn answer_all(together: Vec<Waiting>, why: impl Fn() -> Unplaced) {
     for next in together {
-        next.settle(Err(why()));
+        next.answer(Err(why()));
     }
 }
 
-async fn place_all(shared: &Shared, together: &[Waiting]) -> DbResult<Vec<Placed>> {
+async fn place_in_one(shared: &Shared, together: &[Waiting]) -> DbResult<Vec<Placed>> {
     let keepers: Vec<_> = together.iter().map(|next| next.order.keeper()).collect();
     let hooks: Vec<_> = together
         .iter()
@@ -292,7 +292,7 @@ fn go_alone(claim: &mut LaneClaim, next: Waiting) {
             Ok(outcome) => outcome,
             Err(_) => Err(DbError::OutcomeUnknown("it took too long".to_owned())),
         };
-        next.settle(outcome.map_err(Unplaced::Db));
+        next.answer(outcome.map_err(Unplaced::Db));
         drop(alone);
     };
     claim.shared.runtime.spawn(going.instrument(span));

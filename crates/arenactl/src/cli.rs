@@ -1,21 +1,14 @@
-//! The command line. What is malformed here never reaches a command.
+//! The command line.
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use daemon::command_line::Build;
-use db::bots::BotRef;
 use ledger_core::economy::Operator;
-use ledger_core::post::one_line;
-use ledger_core::{BotId, Handle, MarketId, Money};
-use uuid::Uuid;
 
 use crate::commands::{
     after_recovery, audit, backup, debug_auth, export, inspect_ledger, pause, resolve, restore,
     retire, revive, rotate_redis, rotate_role, rotate_secrets, services, status, verify_export,
     void_market,
 };
-
-/// The longest reason, in characters: with the rest of the sentence it must fit a post.
-const REASON_MAX_CHARS: usize = 200;
 
 /// Operator commands of the arena.
 #[derive(Parser)]
@@ -165,41 +158,4 @@ impl Command {
 pub(crate) fn parse(build: Build) -> Cli {
     let command = Cli::command().version(build.to_string());
     Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
-}
-
-/// A bot's handle or its numeric id; a handle begins with a letter, so they never mix.
-pub(crate) fn bot_ref(text: &str) -> Result<BotRef, String> {
-    if text.bytes().all(|byte| byte.is_ascii_digit())
-        && let Ok(id) = text.parse::<i64>()
-    {
-        return Ok(BotRef::Id(BotId(id)));
-    }
-    text.parse::<Handle>()
-        .map(BotRef::Handle)
-        .map_err(|error| format!("neither an id nor a handle, which {error}"))
-}
-
-/// A market's id, as the API shows it.
-pub(crate) fn market_id(text: &str) -> Result<MarketId, String> {
-    Uuid::try_parse(text).map(MarketId).map_err(|_| {
-        "must be a market's id, such as 0b9f4c7e-8a51-4a36-9d1e-2f6a1c3b5d70".to_owned()
-    })
-}
-
-/// An amount above zero.
-pub(crate) fn positive_amount(text: &str) -> Result<Money, String> {
-    let amount: Money = text.parse().map_err(|error| format!("{error}"))?;
-    if amount.is_positive() { Ok(amount) } else { Err("must be above zero".to_owned()) }
-}
-
-/// One line of plain text that says something.
-pub(crate) fn reason(text: &str) -> Result<String, String> {
-    if text.chars().count() > REASON_MAX_CHARS {
-        return Err(format!("must have at most {REASON_MAX_CHARS} characters"));
-    }
-    let line = one_line(text);
-    if line.is_empty() {
-        return Err("must not be empty: it is kept in the audit log".to_owned());
-    }
-    Ok(line)
 }

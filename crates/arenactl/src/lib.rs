@@ -15,6 +15,7 @@ macro_rules! fail {
     };
 }
 
+mod arguments;
 mod backup_key;
 mod cli;
 mod commands;

@@ -33,7 +33,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::Reader;
 use crate::hosts::Hosts;
-use crate::metrics;
+use crate::metrics::{self, Declared, IntGaugeVec};
 use crate::shutdown::Shutdown;
 
 /// A probe waits so long for each dependency.
@@ -117,6 +117,16 @@ pub async fn look<T, E: fmt::Display>(
     };
     warn!(dependency, %error, "a dependency is not ready");
     Err(shown(&error).unwrap_or_else(|| format!("{dependency} does not answer; see the log")))
+}
+
+/// Says how the things are that the service depends on: `arena_check_ok`.
+pub fn tell_checks(checks: &[Check]) {
+    static CHECKS: Declared<IntGaugeVec> =
+        metrics::gauges("arena_check_ok", "0 while a check of /ready fails, else 1.", &["check"]);
+    for check in checks {
+        let is_ok = check.state != CheckState::Failed;
+        CHECKS.with_label_values(&[check.name.as_str()]).set(i64::from(is_ok));
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -284,7 +294,7 @@ async fn respond(request: &Request<Incoming>, probe: &Arc<Probe>) -> Response<Fu
     }
     let checks = probe.seen.or_look(ask(probe)).await;
     if path == "/metrics" {
-        metrics::tell_checks(&checks);
+        tell_checks(&checks);
         return told();
     }
     ready(Readiness::from(checks))

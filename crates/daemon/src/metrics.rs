@@ -18,7 +18,6 @@ pub use prometheus::{
 use prometheus::{HistogramOpts, Opts, TextEncoder, default_registry};
 
 use crate::command_line::Build;
-use crate::health::{Check, CheckState};
 
 /// Prometheus' text format, as `Content-Type`.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -193,16 +192,6 @@ pub(crate) fn tell_build(build: &Build) {
         gauges("arena_build_info", "1; what this process was built from.", &["version", "commit"]);
     let commit = build.commit.unwrap_or("unknown");
     INFO.with_label_values(&[build.version, commit]).set(1);
-}
-
-/// Says how the things are that the service depends on: `arena_check_ok`.
-pub fn tell_checks(checks: &[Check]) {
-    static CHECKS: Declared<IntGaugeVec> =
-        gauges("arena_check_ok", "0 while a check of /ready fails, else 1.", &["check"]);
-    for check in checks {
-        let is_ok = check.state != CheckState::Failed;
-        CHECKS.with_label_values(&[check.name.as_str()]).set(i64::from(is_ok));
-    }
 }
 
 /// A count as a gauge takes it.

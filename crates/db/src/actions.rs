@@ -24,7 +24,7 @@ use crate::events;
 use crate::house::{self, Exposure};
 use crate::idempotency::{self, Remember};
 use crate::ledger::{self, Cause, Locked};
-use crate::pauses::WhilePaused;
+use crate::pauses::check::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::NewPost;
 use crate::schema::sql_types::{Array, BigInt, Binary, Instant, Text, Units, Uuid};
@@ -86,7 +86,7 @@ pub async fn place(
     hook: Option<&Remember<'_, Accepted>>,
 ) -> DbResult<Accepted> {
     let placing = Placing { wager, hook };
-    // The answer is kept in the round trip of the rows, not by the runner: see `remember`.
+    // The answer is kept in the round trip of the rows, not by the runner: see `write_extras`.
     let placed = tx::run(conn, None, async |conn| place_in(conn, &placing, rules).await).await;
     match placed {
         Err(error) => Err(refusal_of(conn, error, wager, rules).await),
@@ -122,7 +122,7 @@ pub(crate) async fn place_in(
 ) -> DbResult<Accepted> {
     let locked = ledger::lock(conn, WhilePaused::Refuse, placing.wager.bot_id);
     let (locked, ids, house) = join3(locked, Ids::draw(conn, 1), House::of(conn, rules)).await;
-    let mut outcomes = carry_out(conn, vec![(locked?, placing)], ids?, house?).await?;
+    let mut outcomes = decide_and_write(conn, vec![(locked?, placing)], ids?, house?).await?;
     let outcome = outcomes.pop();
     Ok(outcome.ok_or_else(|| DbError::corrupt("a wager without an outcome"))??)
 }
@@ -157,8 +157,8 @@ pub async fn place_all(
                 cases.push((locked, placing));
             }
         }
-        let settled = carry_out(conn, cases, ids?, house?).await?;
-        for (place, outcome) in places.into_iter().zip(settled) {
+        let decided = decide_and_write(conn, cases, ids?, house?).await?;
+        for (place, outcome) in places.into_iter().zip(decided) {
             if let Some(slot) = outcomes.get_mut(place) {
                 *slot = outcome.map_or_else(Placed::Refused, Placed::Accepted);
             }
@@ -225,7 +225,7 @@ struct Placement<'a> {
 
 /// Decides each wager on its wallet and writes those that are accepted, as one pipeline. Answers in
 /// the order of `cases`.
-async fn carry_out<'a>(
+async fn decide_and_write<'a>(
     conn: &Connection,
     cases: Vec<(Locked, &'a Placing<'a>)>,
     ids: Ids,
@@ -395,13 +395,13 @@ async fn write(
         drafts.extend([placement.post.event(), placement.event()]);
     }
     let told = events::write(conn, &drafts);
-    let beside = join_all(placements.iter().map(|p| remember(conn, p, rules)));
+    let beside = join_all(placements.iter().map(|p| write_extras(conn, p, rules)));
     let (inserted, told, beside) = join3(inserted, told, beside).await;
     first_cause([inserted, told].into_iter().chain(beside))
 }
 
 /// What only some wagers leave: the usage they report, and an answer to repeat.
-async fn remember(
+async fn write_extras(
     conn: &Connection,
     placement: &Placement<'_>,
     rules: &EconomyRules,

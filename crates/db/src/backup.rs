@@ -11,7 +11,8 @@ use tokio_postgres::Client;
 
 use crate::audit::{self, Options, Report};
 use crate::error::{DbError, DbResult};
-use crate::pool::{Connection, Database, connect_owner};
+use crate::opening::connect_owner;
+use crate::pool::{Connection, Database};
 
 /// Whose credentials are whose: bots in order of their ids, with what their keys and secrets are held
 /// against, and what was before while that is still good.

@@ -24,7 +24,7 @@ use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::Remember;
 use crate::ledger::{self, Cause, Columns, DieselRow, wallet_columns};
-use crate::pauses::WhilePaused;
+use crate::pauses::check::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::schema::{bots, wallets};

@@ -21,7 +21,7 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use tracing::{Instrument as _, Span, debug_span, field};
 
-use crate::pool;
+use crate::opening;
 
 /// A connection to Postgres, direct or through a transaction pooler.
 pub struct Connection {
@@ -64,7 +64,7 @@ impl Connection {
         self.unfinished.store(true, Ordering::Relaxed);
         let mut conn = &self.inner;
         // In one pipeline: polled in this order, they are sent in this order.
-        let (begun, done) = join(conn.batch_execute(&pool::begin("BEGIN")), work).await;
+        let (begun, done) = join(conn.batch_execute(&opening::begin("BEGIN")), work).await;
         let done = begun.and(done);
         let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = (&self.inner).batch_execute(end).await;
@@ -78,7 +78,7 @@ impl Connection {
 
 /// What is sent for `query`: a pooled transaction begins with its time-outs.
 fn with_time_outs(pooled: bool, query: &str) -> std::borrow::Cow<'_, str> {
-    if pooled && query == "BEGIN" { pool::begin(query).into() } else { query.into() }
+    if pooled && query == "BEGIN" { opening::begin(query).into() } else { query.into() }
 }
 
 impl SimpleAsyncConnection for Connection {
@@ -215,7 +215,7 @@ impl AsyncConnection for Connection {
     type TransactionManager = AnsiTransactionManager;
 
     async fn establish(database_url: &str) -> ConnectionResult<Connection> {
-        pool::establish(database_url).await
+        opening::establish(database_url).await
     }
 
     fn transaction_state(&mut self) -> &mut AnsiTransactionManager {

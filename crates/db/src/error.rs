@@ -5,10 +5,12 @@ use std::error::Error as _;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use ledger_core::{Refusal, SealError};
 
-use crate::pool::READ_ONLY;
 use crate::sqlstate;
 
 pub type DbResult<T> = Result<T, DbError>;
+
+pub(crate) const READ_ONLY: &str =
+    "takes no writes; see who set default_transaction_read_only, and whether its disk is full";
 
 /// Only this module knows SQLSTATEs and the names of constraints.
 #[derive(Debug, thiserror::Error)]

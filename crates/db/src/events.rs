@@ -13,12 +13,13 @@ use std::str::FromStr;
 use diesel::OptionalExtension;
 use diesel_async::RunQueryDsl;
 pub use ledger_core::EventKind;
-use ledger_core::{BotId, NewEvent, Timestamp};
+use ledger_core::event::{LookedUp, Sealed};
+use ledger_core::{BotId, Hash, NewEvent, Timestamp};
 use serde_json::Value;
 
 use crate::error::{DbError, DbResult};
 use crate::pool::Connection;
-use crate::schema::sql_types::{Array, BigInt, Instant, Jsonb, Nullable, Text};
+use crate::schema::sql_types::{Array, BigInt, Bytea, Instant, Jsonb, Nullable, Text};
 use crate::sql::{Prepare, column, reached, statement};
 
 /// How long an event is kept at least, in days.
@@ -95,8 +96,9 @@ pub struct Event {
     pub at: Timestamp,
     /// Whose it is, where it is one bot's.
     pub bot_id: Option<BotId>,
-    /// One line of JSON.
-    pub data: String,
+    /// What was kept of it, as a [`NewEvent`] is written.
+    pub data: Value,
+    pub looked_up: LookedUp,
 }
 
 /// Between what places the log could be read at one moment.
@@ -148,7 +150,9 @@ pub struct Page {
 type BoundsRow = (String, String, i64, String);
 /// All or nothing of it is there: the bounds come without an event too.
 type EventRow =
-    (Option<String>, Option<i64>, Option<Timestamp>, Option<String>, Option<i64>, Option<String>);
+    (Option<String>, Option<i64>, Option<Timestamp>, Option<String>, Option<i64>, Option<Value>);
+/// The bot's handle; of an entry when it was recorded, and the hash before it.
+type LookedUpRow = (Option<String>, Option<Timestamp>, Option<Vec<u8>>);
 
 statement! {
     struct SelectEvents {
@@ -158,26 +162,22 @@ statement! {
     } returns (
         (Text, Text, BigInt, Text),
         (Nullable<Text>, Nullable<BigInt>, Nullable<Instant>, Nullable<Text>, Nullable<BigInt>,
-         Nullable<Text>),
+         Nullable<Jsonb>),
+        (Nullable<Text>, Nullable<Instant>, Nullable<Bytea>),
     ) =
     "SELECT b.now::text, b.oldest_xid::text, b.oldest_id, b.newest::text, \
-            e.xid::text, e.id, e.at, e.kind::text, (e.data->>'bot_id')::bigint, \
-            (e.data \
-             || COALESCE((SELECT jsonb_build_object('handle', handle) FROM bots \
-                           WHERE bots.id = (e.data->>'bot_id')::bigint), jsonb_build_object()) \
-             || COALESCE((SELECT jsonb_build_object( \
-                              'recorded_at_us', (extract(epoch FROM l.recorded_at) * 1000000)::bigint, \
-                              'previous_hash', encode(l.previous_hash, 'hex')) \
-                            FROM ledger l \
-                           WHERE e.kind = 'entry' AND l.bot_id = (e.data->>'bot_id')::bigint \
-                             AND l.sequence = (e.data->>'sequence')::bigint), jsonb_build_object()))::text \
+            e.xid::text, e.id, e.at, e.kind::text, e.bot_id, e.data, \
+            (SELECT handle FROM bots WHERE bots.id = e.bot_id), l.recorded_at, l.previous_hash \
        FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS now, \
                     pg_snapshot_xmax(pg_current_snapshot()) AS newest, \
                     h.xid AS oldest_xid, h.id AS oldest_id FROM events_horizon h) b \
-       LEFT JOIN (SELECT xid, id, at, kind, data FROM events \
+       LEFT JOIN (SELECT xid, id, at, kind, data, (data->>'bot_id')::bigint AS bot_id FROM events \
                    WHERE (xid, id) > ({}::xid8, {}) \
                      AND xid < pg_snapshot_xmin(pg_current_snapshot()) \
                    ORDER BY xid, id LIMIT {}) e ON true \
+       LEFT JOIN LATERAL (SELECT recorded_at, previous_hash FROM ledger \
+                           WHERE e.kind = 'entry' AND ledger.bot_id = e.bot_id \
+                             AND ledger.sequence = (e.data->>'sequence')::bigint LIMIT 1) l ON true \
       ORDER BY e.xid, e.id"
 }
 
@@ -187,14 +187,14 @@ statement! {
 /// When Postgres cannot be asked: see [`DbError`].
 pub async fn after(conn: &mut Connection, position: Position, limit: i64) -> DbResult<Page> {
     let select = SelectEvents { xid: position.xid.to_string(), id: position.id, limit };
-    let rows: Vec<(BoundsRow, EventRow)> = select.load(conn).await?;
+    let rows: Vec<(BoundsRow, EventRow, LookedUpRow)> = select.load(conn).await?;
     let bounds = match rows.as_slice().first() {
-        Some((bounds, _)) => bounds_of(bounds)?,
+        Some((bounds, ..)) => bounds_of(bounds)?,
         None => return Err(DbError::corrupt("the event log has no horizon")),
     };
     let events: Vec<Event> = rows
         .into_iter()
-        .filter_map(|(_, event)| event_of(event).transpose())
+        .filter_map(|(_, event, looked_up)| event_of(event, looked_up).transpose())
         .collect::<DbResult<_>>()?;
     let is_full = i64::try_from(events.len()).is_ok_and(|count| count >= limit);
     let until = match events.as_slice().last() {
@@ -221,7 +221,7 @@ fn bounds_of((now, oldest_xid, oldest_id, newest): &BoundsRow) -> DbResult<Bound
     })
 }
 
-fn event_of(row: EventRow) -> DbResult<Option<Event>> {
+fn event_of(row: EventRow, looked_up: LookedUpRow) -> DbResult<Option<Event>> {
     let (Some(in_xid), Some(id), Some(at), Some(kind), bot_id, Some(data)) = row else {
         return Ok(None);
     };
@@ -231,7 +231,18 @@ fn event_of(row: EventRow) -> DbResult<Option<Event>> {
         at,
         bot_id: bot_id.map(BotId),
         data,
+        looked_up: looked_up_of(looked_up)?,
     }))
+}
+
+fn looked_up_of((handle, recorded_at, previous_hash): LookedUpRow) -> DbResult<LookedUp> {
+    let sealed = recorded_at.zip(previous_hash).map(|(at, hash)| {
+        let previous_hash = Hash::from_slice(&hash);
+        let previous_hash =
+            previous_hash.ok_or_else(|| DbError::corrupt("a hash of no 32 bytes"))?;
+        DbResult::Ok(Sealed { recorded_at_us: at.micros(), previous_hash })
+    });
+    Ok(LookedUp { handle, sealed: sealed.transpose()? })
 }
 
 fn xid(text: &str) -> DbResult<u64> {

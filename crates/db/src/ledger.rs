@@ -29,7 +29,7 @@ pub(crate) use wallet::{Columns, DieselRow, wallet_columns};
 
 use crate::error::{DbError, DbResult, first_cause};
 use crate::events;
-use crate::pauses::WhilePaused;
+use crate::pauses::check::WhilePaused;
 use crate::pool::Connection;
 use crate::schema::sql_types::{
     self, Array, BigInt, Bool, Bytea, Instant, Integer, Nullable, Text, Units, Untyped,

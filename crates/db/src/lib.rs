@@ -49,6 +49,7 @@ mod tx;
 
 mod connection;
 mod copy;
+pub mod opening;
 mod sql;
 mod sqlstate;
 

@@ -8,8 +8,8 @@ use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, Simple
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use ledger_core::market::MarketSource;
 
+use crate::connection::Connection;
 use crate::error::{DbError, DbResult};
-use crate::pool::Connection;
 use crate::schema::{market_sources, markets};
 
 pub(crate) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
@@ -70,7 +70,7 @@ pub struct Migrated {
 pub async fn run(owner_url: &str) -> DbResult<Migrated> {
     let mut migrated = run_from(owner_url, MIGRATIONS).await?;
     // If the process crashes in between, the database counts as behind, and the next run comes here.
-    let mut conn = crate::pool::connect_owner(owner_url).await?;
+    let mut conn = crate::opening::connect_owner(owner_url).await?;
     let labels = sources().into_iter().map(|label| market_sources::label.eq(label));
     migrated.sources = diesel::insert_into(market_sources::table)
         .values(labels.collect::<Vec<_>>())
@@ -139,14 +139,14 @@ async fn with_harness<F>(owner_url: &str, work: F) -> DbResult<Migrated>
 where
     F: FnOnce(&mut Harness) -> diesel::migration::Result<Vec<String>> + Send + 'static,
 {
-    if crate::pool::is_pooled(owner_url) {
+    if crate::opening::is_pooled(owner_url) {
         return Err(DbError::Query(
             "migrations need a direct connection, because their lock belongs to the session: use a \
              URL of Postgres itself, without pooler=transaction"
                 .to_owned(),
         ));
     }
-    let mut conn = crate::pool::connect_owner(owner_url).await?;
+    let mut conn = crate::opening::connect_owner(owner_url).await?;
     conn.batch_execute("SET lock_timeout = 0; SET statement_timeout = 0").await?;
     diesel::sql_query("SELECT pg_advisory_lock($1)")
         .bind::<diesel::sql_types::BigInt, _>(MIGRATION_LOCK)

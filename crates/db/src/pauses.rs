@@ -6,6 +6,8 @@
 //! money ([`WhilePaused::Refuse`]) and that a pause takes alone: once [`pause_arena`] has answered, all who
 //! were moving have ended, and all who come see it.
 
+pub(crate) mod check;
+
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use ledger_core::NewEvent;
@@ -22,51 +24,13 @@ use crate::idempotency::Remember;
 use crate::ledger;
 use crate::markets::{self, Market};
 use crate::pool::Connection;
-use crate::schema::sql_types::{Instant, Text};
 use crate::schema::{arena_pause, markets as markets_table, wallets};
-use crate::sql::{Sql, statement};
+use crate::sql::Sql;
 use crate::tx;
+pub use check::WhilePaused;
 
 /// Shared by all who move money, and taken alone by a pause: "PAUSE", as in `hold_arena_pause`.
 const PAUSE_LOCK: i64 = 0x50_4155_5345;
-
-/// Whether a pause of the arena stops an act.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhilePaused {
-    /// What agents, the clock and the house do: not while the arena is paused.
-    Refuse,
-    /// What an operator does by hand, and what moves no money.
-    Proceed,
-}
-
-statement! {
-    struct HoldArenaPause {} returns (Instant, Text) =
-    "SELECT paused_at, reason FROM hold_arena_pause()"
-}
-
-impl WhilePaused {
-    /// Refuses while the arena is paused, and else keeps it from being paused until this transaction
-    /// ends.
-    pub(crate) async fn check(self, mut conn: &Connection) -> DbResult<()> {
-        if self == WhilePaused::Proceed {
-            return Ok(());
-        }
-        let row: Option<(Timestamp, String)> =
-            HoldArenaPause {}.get_result(&mut conn).await.optional()?;
-        match row {
-            None => Ok(()),
-            Some((since, reason)) => {
-                let pause = Pause { since, reason };
-                Err(Refusal::ArenaPaused { pause }.into())
-            }
-        }
-    }
-}
-
-/// What stands in two columns that are both set or both not.
-pub(crate) fn pause_in(since: Option<Timestamp>, reason: Option<String>) -> Option<Pause> {
-    Some(Pause { since: since?, reason: reason? })
-}
 
 /// Why the arena is paused, if it is. It may be another moment by now: what moves money asks under
 /// its lock.
@@ -98,7 +62,7 @@ pub struct PauseChange<T> {
 ///
 /// # Errors
 /// [`crate::DbError::Unavailable`] when somebody's transaction did not end within the lock time-out
-/// ([`crate::pool::LOCK_SECONDS`]): nothing is paused then, try again.
+/// ([`crate::opening::LOCK_SECONDS`]): nothing is paused then, try again.
 pub async fn pause_arena(
     conn: &mut Connection,
     who: &Operator,

@@ -10,7 +10,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 
 use crate::error::{DbError, DbResult};
-use crate::pool::{Database, connect_raw};
+use crate::opening::{connect_raw, split_pooler};
+use crate::pool::Database;
 
 /// "ROLES" in ASCII; one rotation at a time in a database.
 const ROTATION_LOCK: i64 = 0x52_4f4c_4553;
@@ -97,7 +98,7 @@ pub struct RoleAdmin {
 /// The role that the URL logs in as.
 pub fn role_of(url: &str) -> Option<String> {
     // The driver knows no parameters of ours.
-    let (url, _) = crate::tls::split(&crate::pool::split_pooler(url).0).ok()?;
+    let (url, _) = crate::tls::split(&split_pooler(url).0).ok()?;
     let config: tokio_postgres::Config = url.parse().ok()?;
     config.get_user().map(str::to_owned)
 }

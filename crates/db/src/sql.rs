@@ -23,9 +23,9 @@ use ledger_core::prediction::{Direction, PredictionStatus, PriceSource};
 use ledger_core::{Decimal8, Hash, Timestamp};
 use tokio_postgres::types::Type;
 
+use crate::connection::Connection;
 use crate::copy::put_numeric;
 use crate::error::{DbError, DbResult};
-use crate::pool::Connection;
 
 /// `numeric`, which is read in units of 10⁻⁸. A type of ours, so that the domain's own can be read and bound.
 #[derive(Debug, Clone, Copy, QueryId, SqlType)]
@@ -98,6 +98,11 @@ macro_rules! enum_type {
                 #[diesel(postgres_type(name = $postgres))]
                 pub struct $sql;
             )+
+
+            /// The name of each in Postgres, with the labels that the domain knows.
+            pub fn enum_labels() -> Vec<(&'static str, Vec<&'static str>)> {
+                vec![$(($postgres, super::$domain::ALL.map(super::$domain::as_str).to_vec())),+]
+            }
         }
 
         column_type! {$(

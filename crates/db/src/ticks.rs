@@ -20,7 +20,7 @@ use ledger_core::{BotId, Hash, Pause, Refusal, TickNumber, Timestamp};
 
 use crate::error::{DbError, DbResult};
 use crate::events;
-use crate::pauses::WhilePaused;
+use crate::pauses::check::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::NewPost;
 use crate::rules::keep;

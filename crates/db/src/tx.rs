@@ -4,7 +4,7 @@
 //! which is a transaction by itself. Its helpers are `pub(crate)` and write in the transaction of their
 //! caller. Each transaction goes the same way:
 //!
-//! 1. BEGIN. The time-outs of [`crate::pool`] hold from here on; behind a pooler they are set here.
+//! 1. BEGIN. The time-outs of [`crate::opening`] hold from here on; behind a pooler they are set here.
 //! 2. The work: it takes its locks (markets or predictions, then wallets, then the house's row) and asks
 //!    in the same round trip whether the arena is [paused](crate::pauses::WhilePaused). A rule of
 //!    `ledger-core` decides. The work writes entries, rows, audit row and events.

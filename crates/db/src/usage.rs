@@ -12,7 +12,7 @@ use crate::audit_log;
 use crate::error::{DbResult, first_cause};
 use crate::idempotency::Remember;
 use crate::ledger;
-use crate::pauses::WhilePaused;
+use crate::pauses::check::WhilePaused;
 use crate::pool::Connection;
 use crate::schema::{agent_metrics, sql_types};
 use crate::sql::Sql;

@@ -3,10 +3,11 @@
 //! A new charge also wants an entry type of its own ([`crate::entry_types`]) and its figures among the
 //! rules ([`crate::rules`]).
 
-use crate::economy::{EconomyRules, Wallet};
 use crate::entry_types::EntryType;
 use crate::ids::TickNumber;
 use crate::money::Money;
+use crate::rules::EconomyRules;
+use crate::wallet::Wallet;
 
 mod entropy;
 

@@ -11,8 +11,8 @@ use std::ops::Deref;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::decimal::Decimal8;
-use crate::market::{MarketSource, Side, Taking};
-use crate::sources::market_sources;
+use crate::sources::{MarketSource, Taking, market_sources};
+use crate::texts::one_line;
 use crate::time::Timestamp;
 
 labelled! {
@@ -54,11 +54,37 @@ impl Comparison {
     }
 }
 
+labelled! {
+    /// What a bet says of a question.
+    Side {
+        Yes = "YES",
+        No = "NO",
+    }
+}
+
+impl Side {
+    pub(crate) const fn yes_if(holds: bool) -> Side {
+        if holds { Side::Yes } else { Side::No }
+    }
+}
+
+/// What the data said about a market of yes and no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolution {
+    Decided(Side),
+    Void,
+}
+
+impl Resolution {
+    /// Whether a bet on `side` is right.
+    pub fn is(self, side: Side) -> bool {
+        self == Resolution::Decided(side)
+    }
+}
+
 /// One line of at most `max` characters without control or surrounding white space.
 pub(crate) fn one_clean_line(text: &str, max: usize) -> bool {
-    (1..=max).contains(&text.chars().count())
-        && text.trim() == text
-        && crate::post::one_line(text) == text
+    (1..=max).contains(&text.chars().count()) && text.trim() == text && one_line(text) == text
 }
 
 /// A criterion that is well-formed and makes no sense.

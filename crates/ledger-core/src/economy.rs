@@ -14,18 +14,9 @@ pub use crate::movement::Movement;
 use crate::movement::{Leg, PositionKind, Streak};
 use crate::refusal::Refusal;
 use crate::rules::PAYOUT_FACTOR_MAX;
-pub use crate::rules::{EconomyRules, EntropyFee, MarketRules, SettingProblem, SourceRules};
+pub use crate::rules::{EconomyRules, Enforcement, EntropyFee, MarketRules, SettingProblem};
+pub use crate::sources::SourceRules;
 pub use crate::wallet::{BotStatus, Wallet};
-
-labelled! {
-    /// Whether entropy is charged or only recorded.
-    Enforcement {
-        /// Fees are phantom: recorded, never charged; insolvency is noted, nobody dies.
-        Observe = "observe",
-        /// Fees are entries; the insolvent are liquidated.
-        Enforce = "enforce",
-    }
-}
 
 /// What one tick does to one bot.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,8 +5,8 @@
 //! A new type is a row here, a label in the SQL enum with a branch in the ledger's CHECK (a
 //! migration), and the page's file, which `UPDATE_PAGE=1 cargo test -p api --test it page_tables` writes.
 
-use crate::economy::BotStatus;
 use crate::money::Money;
+use crate::wallet::status::BotStatus;
 
 /// Which amounts an entry type may carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,16 +4,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::confidence::Confidence;
 use crate::decimal::Decimal8;
-use crate::economy::{BotStatus, Enforcement};
 use crate::entry::{Entry, Hash, Reference};
 use crate::entry_types::EntryType;
 use crate::ids::{BotId, MarketId, PredictionId, PriceId, TickNumber};
-use crate::market::{MarketSource, MarketStatus};
+use crate::market::MarketStatus;
 use crate::money::{Money, Price};
 use crate::pause::Pause;
 use crate::post::PostKind;
 use crate::prediction::{Direction, PredictionStatus, PriceSource};
+use crate::rules::Enforcement;
+use crate::sources::MarketSource;
 use crate::time::Timestamp;
+use crate::wallet::BotStatus;
 
 labelled! {
     EventKind {
@@ -62,6 +64,23 @@ impl NewEvent {
             NewEvent::Bot(_) => EventKind::Bot,
         }
     }
+}
+
+/// What is looked up of an event when it is read, and told beside what is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct LookedUp {
+    /// The bot's, where the event is one bot's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handle: Option<String>,
+    #[serde(flatten)]
+    pub sealed: Option<Sealed>,
+}
+
+/// What else the hash of an entry covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Sealed {
+    pub recorded_at_us: i64,
+    pub previous_hash: Hash,
 }
 
 /// An entry of a bot's chain.

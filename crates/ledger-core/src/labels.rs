@@ -31,7 +31,7 @@ macro_rules! labelled {
         $(#[$meta])*
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash,
-            serde::Serialize, serde::Deserialize,
+            serde::Serialize,
         )]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum $name {
@@ -45,6 +45,17 @@ macro_rules! labelled {
                 match self {
                     $($name::$variant => $label),+
                 }
+            }
+        }
+
+        // Derived, it would also read `{"LABEL": null}`, of which the contract says nothing.
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<$name, D::Error> {
+                let label = <String as serde::Deserialize>::deserialize(deserializer)?;
+                let unknown = |_| serde::de::Error::unknown_variant(&label, &[$($label),+]);
+                label.parse().map_err(unknown)
             }
         }
 
@@ -69,7 +80,10 @@ macro_rules! labelled {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use crate::economy::Enforcement;
+    use crate::entry_types::EntryType;
     use crate::prediction::PriceSource;
 
     #[test]
@@ -84,5 +98,19 @@ mod tests {
             Err("must be observe or enforce".to_owned())
         );
         assert_eq!("kraken".parse(), Ok(PriceSource::Kraken));
+    }
+    #[test]
+    fn a_label_is_read_as_a_text_and_in_no_other_form() {
+        for entry_type in EntryType::ALL {
+            let json = format!("\"{entry_type}\"");
+            assert_eq!(serde_json::to_string(&entry_type).unwrap(), json);
+            assert_eq!(serde_json::from_str::<EntryType>(&json).unwrap(), entry_type);
+            let forms = [format!("{{{json}: null}}"), format!("[{json}]"), json.to_lowercase()];
+            for other in forms.iter().map(String::as_str).chain(["null", "0", "\"\""]) {
+                assert!(serde_json::from_str::<EntryType>(other).is_err(), "{other}");
+            }
+        }
+        let unknown = serde_json::from_str::<PriceSource>("\"Kraken\"").unwrap_err().to_string();
+        assert!(unknown.starts_with("unknown variant `Kraken`, expected one of `coingecko`"));
     }
 }

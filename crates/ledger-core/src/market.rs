@@ -4,81 +4,22 @@
 //! how an answer is committed to before anybody is asked in [`crate::research`]. Here is what can
 //! be said about a market, who may bet on it, and how its end becomes entries.
 
+pub(crate) mod status;
+
 use crate::criteria::bets_close_at;
+pub use crate::criteria::{Resolution, Side};
 use crate::decimal::Decimal8;
-use crate::economy::{Movement, market_reference};
+use crate::economy::market_reference;
 use crate::entry_types::EntryType;
 use crate::ids::MarketId;
 use crate::money::{Money, Outcome};
-use crate::movement::{Leg, PositionKind};
+use crate::movement::{Leg, Movement, PositionKind};
 use crate::parimutuel::{self, Share, StakedBet};
 use crate::pause::Pause;
 use crate::refusal::Refusal;
-use crate::sources::market_sources;
+pub use crate::sources::{MarketSource, Taking};
 use crate::time::Timestamp;
-
-macro_rules! source_labels {
-    ($($(#[$about:meta])* $variant:ident, $module:ident, $label:tt, $criteria:ident;)+) => {
-        labelled! {
-            /// Where the data comes from that decides a market.
-            MarketSource { $($variant = $label),+ }
-        }
-    };
-}
-market_sources!(source_labels);
-
-labelled! {
-    /// Where a market stands.
-    MarketStatus {
-        /// Takes bets until they close, or answers until its deadline.
-        Open = "OPEN",
-        /// Past its deadline: what decides it is being read.
-        Locked = "LOCKED",
-        Resolved = "RESOLVED",
-        /// Undecidable, or called off by an operator: the living get their stakes back.
-        Void = "VOID",
-        /// Research that nobody solved: the stakes fell to the house.
-        Expired = "EXPIRED",
-    }
-}
-
-impl MarketStatus {
-    /// Whether its money has been settled. Nothing about such a market ever changes again.
-    pub const fn is_settled(self) -> bool {
-        match self {
-            MarketStatus::Open | MarketStatus::Locked => false,
-            MarketStatus::Resolved | MarketStatus::Void | MarketStatus::Expired => true,
-        }
-    }
-}
-
-labelled! {
-    /// What a bet says of a question.
-    Side {
-        Yes = "YES",
-        No = "NO",
-    }
-}
-
-impl Side {
-    pub(crate) const fn yes_if(holds: bool) -> Side {
-        if holds { Side::Yes } else { Side::No }
-    }
-}
-
-/// What the data said about a market of yes and no.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resolution {
-    Decided(Side),
-    Void,
-}
-
-impl Resolution {
-    /// Whether a bet on `side` is right.
-    pub fn is(self, side: Side) -> bool {
-        self == Resolution::Decided(side)
-    }
-}
+pub use status::MarketStatus;
 
 /// Whether a market of this source may last from `opens_at` to `deadline`.
 pub fn check_deadline(
@@ -119,13 +60,6 @@ labelled! {
         /// Its owner was dead at the settlement.
         Forfeit = "FORFEIT",
     }
-}
-
-/// What an agent's request is about: the two kinds of markets take different ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taking {
-    Bet,
-    Answer,
 }
 
 /// A market under its row's lock, as far as admitting a bet goes.

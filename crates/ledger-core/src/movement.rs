@@ -3,10 +3,10 @@
 //! A rule says the other sides, its [`Leg`]s. The amount of the entry, what the house made and burned,
 //! and what becomes of the bot's positions and status follow from them and from the entry's type.
 
-use crate::economy::BotStatus;
 use crate::entry::{Posting, Reference};
 use crate::entry_types::EntryType;
 use crate::money::Money;
+use crate::wallet::status::BotStatus;
 
 /// What a stake is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

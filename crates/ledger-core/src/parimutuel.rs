@@ -4,8 +4,8 @@
 //! to the stakes. Shares are rounded down and what is left over goes one unit each to the largest
 //! remainders (Hare's method), ties to the older bet, so that payouts sum to the pool exactly.
 
+use crate::criteria::{Resolution, Side};
 use crate::ids::BetId;
-use crate::market::{Resolution, Side};
 use crate::money::{Confidence, Money, Stake};
 
 /// A bet as far as sharing out goes.

@@ -5,9 +5,9 @@ use crate::ids::{PredictionId, TickNumber};
 use crate::market::{BetSettlement, BetState, Side};
 use crate::money::{Confidence, Money, Stake};
 use crate::prediction::{Direction, PredictionSettlement, PredictionStatus, Verdict};
+use crate::texts::cut;
+pub use crate::texts::{POST_MAX_CHARS, one_line};
 
-/// The longest post, and the longest reasoning, in characters.
-pub const POST_MAX_CHARS: usize = 280;
 /// As much of a market's question as fits into a post beside the rest.
 const QUESTION_MAX_CHARS: usize = 120;
 
@@ -136,28 +136,6 @@ impl Draft {
             ),
         )
     }
-}
-
-/// One line of plain text, fit for a feed: control and invisible formatting characters become
-/// spaces, runs of white space collapse, and it ends after [`POST_MAX_CHARS`] characters.
-pub fn one_line(text: &str) -> String {
-    let visible = |c: char| {
-        let formatting = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        if c.is_control() || formatting { ' ' } else { c }
-    };
-    let cleaned: String = text.chars().map(visible).collect();
-    let line = cleaned.split_whitespace().collect::<Vec<_>>().join(" ");
-    cut(&line, POST_MAX_CHARS)
-}
-
-/// The text, or as much of it as fits into so many characters with an ellipsis.
-fn cut(text: &str, max: usize) -> String {
-    if text.chars().count() <= max {
-        return text.to_owned();
-    }
-    let mut cut: String = text.chars().take(max - 1).collect();
-    cut.push('…');
-    cut
 }
 
 /// A probability in whole per cent.

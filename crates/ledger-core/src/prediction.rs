@@ -11,13 +11,14 @@
 use std::fmt;
 
 use crate::decimal::Decimal8;
-use crate::economy::{BotStatus, EconomyRules, Movement};
 use crate::entry::Reference;
 use crate::entry_types::EntryType;
 use crate::ids::{PredictionId, PriceId};
 use crate::money::{Confidence, Money, Outcome, Price, Stake};
-use crate::movement::{Leg, PositionKind};
+use crate::movement::{Leg, Movement, PositionKind};
+use crate::rules::EconomyRules;
 use crate::time::Timestamp;
+use crate::wallet::BotStatus;
 
 labelled! {
     /// Where the price is said to go.
@@ -72,7 +73,7 @@ labelled! {
 pub struct OpenPrediction {
     pub id: PredictionId,
     pub direction: Direction,
-    pub wager: Stake,
+    pub stake: Stake,
     pub confidence: Confidence,
     pub created_at: Timestamp,
 }
@@ -195,7 +196,7 @@ pub fn settle(
     owner: BotStatus,
     rules: &EconomyRules,
 ) -> Option<PredictionSettlement> {
-    let wager = prediction.wager.money();
+    let stake = prediction.stake.money();
     let brier = match verdict {
         Verdict::Right => Some(prediction.confidence.brier(Outcome::Happened)),
         Verdict::Wrong => Some(prediction.confidence.brier(Outcome::DidNotHappen)),
@@ -204,22 +205,22 @@ pub fn settle(
     // The stake leaves escrow. The house adds what a payout exceeds it by, and keeps what is lost.
     let (entry_type, leg, status, brier) = match (owner, verdict) {
         (BotStatus::Dead | BotStatus::Retired, _) => {
-            (EntryType::Forfeit, Some(Leg::Burn(wager)), PredictionStatus::Forfeit, None)
+            (EntryType::Forfeit, Some(Leg::Burn(stake)), PredictionStatus::Forfeit, None)
         }
         (BotStatus::Alive, Verdict::Right) => {
-            let gain = wager.checked_mul(rules.payout_factor)?.checked_sub(wager)?;
+            let gain = stake.checked_mul(rules.payout_factor)?.checked_sub(stake)?;
             let leg = if gain.is_negative() { Leg::Burn(gain.negated()) } else { Leg::Mint(gain) };
             (EntryType::Payout, Some(leg), PredictionStatus::Won, brier)
         }
         (BotStatus::Alive, Verdict::Wrong) => {
-            (EntryType::Slash, Some(Leg::Burn(wager)), PredictionStatus::Lost, brier)
+            (EntryType::Slash, Some(Leg::Burn(stake)), PredictionStatus::Lost, brier)
         }
         (BotStatus::Alive, Verdict::Void(_)) => {
             (EntryType::Refund, None, PredictionStatus::Void, None)
         }
     };
     let reference = Reference::built(&format!("PREDICTION:{}", prediction.id));
-    let position = (PositionKind::Prediction, wager);
+    let position = (PositionKind::Prediction, stake);
     let movement = Movement::closing(entry_type, reference, position, [leg, None])?;
     Some(PredictionSettlement { payout: movement.posting.amount, movement, status, brier })
 }

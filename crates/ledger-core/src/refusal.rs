@@ -1,11 +1,12 @@
 //! Why the rules say no. Each refusal carries the numbers that decided it.
 
-use crate::economy::BotStatus;
 use crate::ids::MarketId;
-use crate::market::{MarketSource, MarketStatus};
+use crate::market::status::MarketStatus;
 use crate::money::{Money, Stake};
 use crate::pause::Pause;
+use crate::sources::MarketSource;
 use crate::time::Timestamp;
+use crate::wallet::status::BotStatus;
 
 /// A rule's no to something an agent or an operator asked for. Nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -8,11 +8,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use self::canonical::UnreadableRules;
-use crate::economy::Enforcement;
-use crate::market::MarketSource;
 use crate::money::{Money, MoneyError, Stake};
 use crate::prediction::SAMPLE_AGE_MAX_SECONDS;
-use crate::sources::market_sources;
+use crate::sources::{MarketSource, SourceRules, market_sources};
 
 /// The longest span of time that can be configured, in seconds: thirty days.
 pub const SPAN_MAX_SECONDS: i64 = 30 * 86_400;
@@ -22,6 +20,16 @@ const KEPT_SPAN_MAX_SECONDS: i64 = 100 * 366 * 86_400;
 
 /// The largest payout factor that can be configured.
 pub(crate) const PAYOUT_FACTOR_MAX: i64 = 100;
+
+labelled! {
+    /// Whether entropy is charged or only recorded.
+    Enforcement {
+        /// Fees are phantom: recorded, never charged; insolvency is noted, nobody dies.
+        Observe = "observe",
+        /// Fees are entries; the insolvent are liquidated.
+        Enforce = "enforce",
+    }
+}
 
 /// Declares all figures: what each is, its default, its setting, and what it must be. What needs a list of
 /// them is made here.
@@ -231,18 +239,6 @@ impl<T: Display + FromStr<Err: Display>> Figure for T {
         *self = text.trim().parse().map_err(|error: T::Err| error.to_string())?;
         Ok(())
     }
-}
-
-/// The figures of the markets of one source.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct SourceRules {
-    /// How often the market maker chooses it, relative to the others; 0 for never.
-    pub weight: u32,
-    /// What the house adds to the pool; minted when it is paid.
-    pub bounty: Money,
-    /// From opening to deadline.
-    pub seconds: i64,
 }
 
 impl EconomyRules {

@@ -8,8 +8,9 @@ pub mod news;
 pub mod research;
 pub mod weather;
 
-use crate::market::{MarketSource, Taking};
-use crate::rules::SourceRules;
+use serde::{Deserialize, Serialize};
+
+use crate::money::Money;
 
 /// The registry. A source is a line: its variant, its file and figures, its label, its criteria; and what
 /// the contract says of its figures. It hands all of them to a macro.
@@ -28,6 +29,35 @@ macro_rules! market_sources {
     };
 }
 pub(crate) use market_sources;
+
+macro_rules! source_labels {
+    ($($(#[$about:meta])* $variant:ident, $module:ident, $label:tt, $criteria:ident;)+) => {
+        labelled! {
+            /// Where the data comes from that decides a market.
+            MarketSource { $($variant = $label),+ }
+        }
+    };
+}
+market_sources!(source_labels);
+
+/// What an agent's request is about: the two kinds of markets take different ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taking {
+    Bet,
+    Answer,
+}
+
+/// The figures of the markets of one source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SourceRules {
+    /// How often the market maker chooses it, relative to the others; 0 for never.
+    pub weight: u32,
+    /// What the house adds to the pool; minted when it is paid.
+    pub bounty: Money,
+    /// From opening to deadline.
+    pub seconds: i64,
+}
 
 /// The shortest and the longest life of a market in seconds, with what is said of another one.
 const LIFE_LEAST: (i64, &str) = (10, "must be at least 10 seconds away");

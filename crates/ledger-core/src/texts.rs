@@ -1,4 +1,8 @@
-//! Types that are written as a text, and read back through the rules of their parser.
+//! Types that are written as a text, and read back through the rules of their parser; and what makes one
+//! line of any text.
+
+/// The longest post, and the longest reasoning, in characters.
+pub const POST_MAX_CHARS: usize = 280;
 
 /// `Serialize` and `Deserialize` by way of `Display` and `FromStr`.
 macro_rules! as_string {
@@ -64,4 +68,26 @@ macro_rules! checked_text {
 
         as_string!($name);
     };
+}
+
+/// One line of plain text, fit for a feed: control and invisible formatting characters become
+/// spaces, runs of white space collapse, and it ends after [`POST_MAX_CHARS`] characters.
+pub fn one_line(text: &str) -> String {
+    let visible = |c: char| {
+        let formatting = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        if c.is_control() || formatting { ' ' } else { c }
+    };
+    let cleaned: String = text.chars().map(visible).collect();
+    let line = cleaned.split_whitespace().collect::<Vec<_>>().join(" ");
+    cut(&line, POST_MAX_CHARS)
+}
+
+/// The text, or as much of it as fits into so many characters with an ellipsis.
+pub(crate) fn cut(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
+        return text.to_owned();
+    }
+    let mut cut: String = text.chars().take(max - 1).collect();
+    cut.push('…');
+    cut
 }

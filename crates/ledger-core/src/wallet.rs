@@ -1,18 +1,12 @@
 //! A bot's wallet as the rules see it: the head of its chain, and what they need to know beside it.
 
-use crate::chain::Head;
+pub(crate) mod status;
+
+use crate::chain::head::Head;
 use crate::ids::TickNumber;
 use crate::money::Money;
 use crate::pause::Pause;
-
-labelled! {
-    /// A bot's standing. Only an operator brings back the dead; nobody brings back the retired.
-    BotStatus {
-        Alive = "ALIVE",
-        Dead = "DEAD",
-        Retired = "RETIRED",
-    }
-}
+pub use status::BotStatus;
 
 /// A bot's locked wallet: the head of its chain and what the rules need to know beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,6 +8,8 @@
 //! what a position is judged by never changes when more is read. What a source did not tell of, because
 //! it left that out or nobody can read it, is not taken for time without prices.
 
+pub(crate) mod left_out;
+
 use std::collections::BTreeMap;
 
 use db::leases::Struck;
@@ -20,8 +22,8 @@ use tracing::{debug, info, warn};
 
 use crate::backoff;
 use crate::metrics;
-use crate::round::{MayContinue, Oracle, locked};
 use crate::sources::{FeedError, History, PriceFeed};
+use crate::state::{MayContinue, Oracle, locked};
 
 /// Shorter spans are not worth a request: free histories have a price for each five minutes.
 const SPAN_MIN_SECONDS: i64 = 300;
@@ -32,27 +34,6 @@ const FAILURE_WAIT_SECONDS: [i64; 4] = [30, 60, 120, 240];
 /// What a source leaves out, or gives in a form that cannot be read, is asked for again so often; then what
 /// lies behind it is read without it.
 const LEFT_OUT_AFTER: i32 = 3;
-
-/// The first moment that each source's last answer left out, and how often it did so in a row. Forgotten with the
-/// process, which then asks more often.
-#[derive(Debug, Default)]
-pub(crate) struct LeftOut(BTreeMap<PriceSource, (Timestamp, i32)>);
-
-impl LeftOut {
-    /// How often the source left this moment out before; `None`: it left nothing out now.
-    fn before(&mut self, source: PriceSource, moment: Option<Timestamp>) -> i32 {
-        let Some(moment) = moment else {
-            self.0.remove(&source);
-            return 0;
-        };
-        let (kept, times) = self.0.entry(source).or_insert((moment, 0));
-        if *kept != moment {
-            (*kept, *times) = (moment, 0);
-        }
-        *times += 1;
-        *times - 1
-    }
-}
 
 /// The first moment of a part that is not told of.
 fn first_untold(part: Span, told: &[Span]) -> Option<Timestamp> {
@@ -230,6 +211,7 @@ async fn failed(
 
 #[cfg(test)]
 mod tests {
+    use super::left_out::LeftOut;
     use super::*;
 
     #[test]

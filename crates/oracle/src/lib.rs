@@ -22,6 +22,7 @@ pub mod sampling;
 pub mod service;
 mod settlement;
 pub mod sources;
+mod state;
 
 pub use config::Config;
 pub use markets::MarketDesk;

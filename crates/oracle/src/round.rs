@@ -3,29 +3,23 @@
 //! Each step has an error boundary of its own: whatever a price source does, what is due is
 //! settled; whatever a prediction does, the dead are buried.
 
-use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Mutex;
 
-use cache::Cache;
-use daemon::shutdown::Shutdown;
 use daemon::telemetry::chain;
-use db::{Database, DbResult, retention};
+use db::{DbResult, retention};
 use futures_util::FutureExt;
-use ledger_core::economy::{EconomyRules, Enforcement};
+use ledger_core::economy::Enforcement;
 use ledger_core::prediction::PriceSource;
 use ledger_core::{Entry, Timestamp};
 use tracing::{error, info};
 
-use crate::history;
-use crate::history::LeftOut;
-use crate::metrics;
 use crate::sampling::{self, Sampled};
-use crate::settlement::{self, Suspects};
 pub use crate::settlement::{DUE_MAX, SETTLE_BATCH_MAX, Settlement};
-use crate::sources::PriceFeed;
+use crate::state::locked;
+pub use crate::state::{MayContinue, Oracle, Retention, Rhythm};
+use crate::{history, metrics, settlement};
 
 /// The most bots buried in one round; the rest comes in the next.
 pub const REAP_MAX: i64 = 1_000;
@@ -39,99 +33,6 @@ const EVIDENCE_BATCH: i32 = 1_000;
 const EVIDENCE_BATCHES_MAX: u32 = 20;
 /// From one count of the arena's bots and money to the next: it reads every wallet.
 const SURVEY_INTERVAL_SECONDS: i64 = 30;
-
-/// Asked between transactions: whether this oracle still holds the lease.
-pub type MayContinue<'a> = &'a (dyn Fn() -> bool + Send + Sync);
-
-/// How often things are done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rhythm {
-    /// From one price sample to the next.
-    pub sample_seconds: i64,
-    /// From the beginning of one round to that of the next.
-    pub round: Duration,
-}
-
-impl Rhythm {
-    /// How early a sample may be taken. No round begins at the exact moment; the one nearest to it
-    /// takes the sample, or samples would drift apart by a whole round each time.
-    pub(crate) fn early_micros(self) -> i64 {
-        i64::try_from(self.round.as_micros() / 2).unwrap_or(i64::MAX)
-    }
-}
-
-/// How long what may be forgotten is kept, in days; 0 keeps it for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
-    /// Each bot's figures at each tick. Totals are kept elsewhere, for good.
-    pub metrics_days: i32,
-    /// Fetches that decided nothing. What decided a market stays for good.
-    pub evidence_days: i32,
-}
-
-impl Default for Retention {
-    fn default() -> Retention {
-        Retention { metrics_days: 90, evidence_days: 365 }
-    }
-}
-
-/// What a round works with.
-pub struct Oracle {
-    pub(crate) database: Database,
-    pub(crate) cache: Cache,
-    /// In order of preference.
-    pub(crate) feeds: Vec<Arc<dyn PriceFeed>>,
-    pub(crate) rules: EconomyRules,
-    pub(crate) rhythm: Rhythm,
-    retention: Retention,
-    pub(crate) shutdown: Shutdown,
-    /// When this process last asked any source.
-    pub(crate) last_asked: Mutex<Option<Timestamp>>,
-    pub(crate) suspects: Mutex<Suspects>,
-    pub(crate) left_out: Mutex<LeftOut>,
-    /// When this process last looked whether metrics have a place in the days ahead.
-    partitions_seen: Mutex<Option<Timestamp>>,
-    /// When this process last counted the arena's bots and money.
-    surveyed: Mutex<Option<Timestamp>>,
-}
-
-impl fmt::Debug for Oracle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Oracle").field("rules", &self.rules).finish_non_exhaustive()
-    }
-}
-
-impl Oracle {
-    /// `shutdown` only keeps a slow price source from delaying the end; a round always finishes.
-    pub fn new(
-        database: Database,
-        cache: Cache,
-        feeds: Vec<Arc<dyn PriceFeed>>,
-        rules: EconomyRules,
-        rhythm: Rhythm,
-        shutdown: Shutdown,
-    ) -> Oracle {
-        Oracle {
-            database,
-            cache,
-            feeds,
-            rules,
-            rhythm,
-            retention: Retention::default(),
-            shutdown,
-            last_asked: Mutex::new(None),
-            suspects: Mutex::default(),
-            left_out: Mutex::default(),
-            partitions_seen: Mutex::new(None),
-            surveyed: Mutex::new(None),
-        }
-    }
-
-    /// The same, with another memory.
-    pub fn keeping(self, retention: Retention) -> Oracle {
-        Oracle { retention, ..self }
-    }
-}
 
 /// What a round did. `None` stands for a step that failed, or could not be begun; why is in the
 /// log.
@@ -267,11 +168,6 @@ async fn forget(oracle: &Oracle, may_continue: MayContinue<'_>) -> DbResult<()> 
         batches += 1;
     }
     Ok(())
-}
-
-/// What a mutex guards, be it whole after a panic or not: what it guards is set in one go.
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether what is done at most once in so many seconds is to be done now; it then counts as done, so

@@ -27,8 +27,8 @@ use tracing::{debug, info, warn};
 
 use crate::backoff;
 use crate::metrics;
-use crate::round::{Oracle, locked};
 use crate::sources::{FeedError, Peace, PriceFeed, Quote};
+use crate::state::{Oracle, locked};
 
 /// What a round did about the price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Settles what is due, in batches, and keeps one bad prediction from stopping the others.
 
-use std::collections::{BTreeMap, BTreeSet};
+pub(crate) mod suspects;
 
 use daemon::telemetry::chain;
 use db::predictions::{MissingPrices, Settled, Want};
@@ -9,18 +9,14 @@ use ledger_core::prediction::PredictionStatus;
 use ledger_core::{PredictionId, Timestamp};
 use tracing::{debug, error, info, warn};
 
+use self::suspects::Handling;
 use crate::metrics;
-use crate::round::{MayContinue, Oracle, locked};
+use crate::state::{MayContinue, Oracle, locked};
 
 /// The most predictions of one transaction.
 pub const SETTLE_BATCH_MAX: usize = 50;
 /// The most predictions looked at in one round; the rest comes in the next.
 pub const DUE_MAX: i64 = 2_000;
-/// A prediction that failed alone is tried again after so long, in seconds, doubling …
-const RETRY_BASE_SECONDS: i64 = 5;
-/// … up to this.
-const RETRY_MAX_SECONDS: i64 = 320;
-
 /// Longer than this between two rounds is an interruption: no prediction is void before oracles have
 /// settled, and asked histories for what was missing, without one for as long as its rules wait.
 const INTERRUPTION_SECONDS: i64 = 300;
@@ -33,54 +29,6 @@ pub struct Settlement {
     pub failed: Vec<PredictionId>,
     /// What those wait for that only a source's history can end.
     pub wants: Vec<Want>,
-}
-
-/// Predictions that failed by themselves: kept out of the batches, so that these go through in one
-/// piece, and tried less and less often, so that the log stays readable. Forgotten with the
-/// process.
-#[derive(Debug, Default)]
-pub(crate) struct Suspects(BTreeMap<PredictionId, Suspect>);
-
-#[derive(Debug, Clone, Copy)]
-struct Suspect {
-    failures: u32,
-    next_try: Timestamp,
-}
-
-/// How a due prediction is to be handled.
-enum Handling {
-    Batch,
-    Alone,
-    NotYet,
-}
-
-impl Suspects {
-    fn handling(&self, id: PredictionId, now: Timestamp) -> Handling {
-        match self.0.get(&id) {
-            None => Handling::Batch,
-            Some(suspect) if suspect.next_try <= now => Handling::Alone,
-            Some(_) => Handling::NotYet,
-        }
-    }
-
-    fn failed(&mut self, id: PredictionId, now: Timestamp) {
-        let failures = self.0.get(&id).map_or(0, |suspect| suspect.failures);
-        let pause = (RETRY_BASE_SECONDS << failures.min(16)).min(RETRY_MAX_SECONDS);
-        let next_try = now.plus_seconds(pause);
-        self.0.insert(id, Suspect { failures: failures + 1, next_try });
-    }
-
-    fn cleared(&mut self, id: PredictionId) {
-        self.0.remove(&id);
-    }
-
-    /// Forgets those that are no longer due: somebody settled them.
-    fn keep_only(&mut self, due: &[PredictionId]) {
-        if !self.0.is_empty() {
-            let due: BTreeSet<PredictionId> = due.iter().copied().collect();
-            self.0.retain(|id, _| due.contains(id));
-        }
-    }
 }
 
 /// Settles all due predictions whose samples have come.
@@ -242,38 +190,4 @@ async fn one(
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BAD: PredictionId = PredictionId(7);
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_micros(seconds * 1_000_000).unwrap()
-    }
-
-    #[test]
-    fn a_suspect_is_tried_less_and_less_often() {
-        let mut suspects = Suspects::default();
-        assert!(matches!(suspects.handling(BAD, at(0)), Handling::Batch));
-        for pause in [5, 10, 20, 40, 80, 160, 320, 320] {
-            suspects.failed(BAD, at(0));
-            assert!(matches!(suspects.handling(BAD, at(pause - 1)), Handling::NotYet), "{pause}");
-            assert!(matches!(suspects.handling(BAD, at(pause)), Handling::Alone), "{pause}");
-        }
-        suspects.cleared(BAD);
-        assert!(matches!(suspects.handling(BAD, at(0)), Handling::Batch));
-    }
-
-    #[test]
-    fn a_suspect_that_is_no_longer_due_is_forgotten() {
-        let mut suspects = Suspects::default();
-        suspects.failed(BAD, at(0));
-        suspects.keep_only(&[PredictionId(6), BAD]);
-        assert_eq!(suspects.0.len(), 1);
-        suspects.keep_only(&[PredictionId(6)]);
-        assert!(suspects.0.is_empty());
-    }
 }

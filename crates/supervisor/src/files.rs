@@ -108,3 +108,97 @@ pub fn resolve(path: &Path) -> io::Result<PathBuf> {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A directory, and the path of a file in it that says "old" and that its group may read.
+    fn old() -> (TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        (directory, path)
+    }
+
+    fn text(path: &Path) -> String {
+        fs::read_to_string(path).unwrap()
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    fn names(directory: &TempDir) -> Vec<String> {
+        let entries = fs::read_dir(directory.path()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_with_the_mode_that_was_asked_for() {
+        let (directory, path) = old();
+        let mut reader = File::open(&path).unwrap();
+        write(&path, 0o600, "new").unwrap();
+        assert_eq!((text(&path).as_str(), mode(&path)), ("new", 0o600));
+        // Who had the old file open still has all of it, and nothing of the new one.
+        assert_eq!(io::read_to_string(&mut reader).unwrap(), "old");
+        assert_eq!(names(&directory), ["file"]);
+        let other = directory.path().join("other");
+        write(&other, 0o600, "first").unwrap();
+        assert_eq!((text(&other).as_str(), mode(&other)), ("first", 0o600));
+    }
+
+    #[test]
+    fn another_text_in_its_place_keeps_the_mode() {
+        let (directory, path) = old();
+        rewrite(&path, "new").unwrap();
+        assert_eq!((text(&path).as_str(), mode(&path)), ("new", 0o640));
+        rewrite(&directory.path().join("none"), "new").unwrap_err();
+        assert_eq!(names(&directory), ["file"]);
+    }
+
+    #[test]
+    fn what_is_not_committed_leaves_the_old_file_and_nothing_else() {
+        let (directory, path) = old();
+        let mut replacement = Replacement::begin(&path, 0o600).unwrap();
+        replacement.writer().write_all(b"half").unwrap();
+        replacement.writer().flush().unwrap();
+        assert_eq!(mode(&path.with_added_extension("new")), 0o600);
+        drop(replacement);
+        assert_eq!((text(&path).as_str(), mode(&path)), ("old", 0o640));
+        assert_eq!(names(&directory), ["file"]);
+    }
+
+    #[test]
+    fn a_crash_leaves_the_old_file_and_the_next_one_clears_up() {
+        let (directory, path) = old();
+        let mut replacement = Replacement::begin(&path, 0o600).unwrap();
+        replacement.writer().write_all(b"half").unwrap();
+        replacement.writer().flush().unwrap();
+        // A process that is killed drops nothing.
+        std::mem::forget(replacement);
+        assert_eq!(text(&path.with_added_extension("new")), "half");
+        assert_eq!((text(&path).as_str(), mode(&path)), ("old", 0o640));
+        write(&path, 0o600, "new").unwrap();
+        assert_eq!(text(&path), "new");
+        assert_eq!(names(&directory), ["file"]);
+    }
+
+    #[test]
+    fn a_symbolic_link_stays_one() {
+        let (directory, path) = old();
+        let link = directory.path().join("link");
+        symlink(&path, &link).unwrap();
+        write(&link, 0o600, "new").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(text(&path), "new");
+    }
+}

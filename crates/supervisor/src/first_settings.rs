@@ -8,10 +8,10 @@ use std::path::Path;
 
 use daemon::process::Refusal;
 
+use crate::part::Part;
 use crate::place::Place;
 use crate::say::{say, warn};
-use crate::settings::Settings;
-use crate::stack::{DATABASE_URL, Part, REDIS_URL};
+use crate::settings::{DATABASE_URL, REDIS_URL, Settings};
 use crate::{Told, cannot, files, ports, private, reason};
 
 /// Where a private server is looked for a port, unless one is asked for.
@@ -38,7 +38,7 @@ pub(crate) fn ensure(place: &Place) -> Told<Settings> {
         )));
     }
     for part in Part::SERVICES {
-        part.port(&settings)?;
+        settings.port_of(part)?;
     }
     if !path.exists() {
         write_first(path).map_err(|error| cannot("write", path, &error))?;

@@ -12,6 +12,7 @@ pub mod files;
 mod first_settings;
 mod lock;
 mod logs;
+mod part;
 mod place;
 pub mod ports;
 pub mod private;

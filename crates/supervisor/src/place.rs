@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use daemon::config::{Sources, workspace_root};
 use daemon::process::Refusal;
 
+use crate::part::Part;
 use crate::process::PidFile;
-use crate::stack::Part;
 use crate::{Told, private, reason};
 
 const DATA_DIR: &str = "ARENA_DATA_DIR";

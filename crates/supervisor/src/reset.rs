@@ -6,9 +6,9 @@ use std::io::{self, Write as _};
 use daemon::process::Refusal;
 
 use crate::lock::Lock;
+use crate::part::Part;
 use crate::place::Place;
 use crate::say::say;
-use crate::stack::Part;
 use crate::{Told, private, reason, stop};
 
 /// Asks first, unless `yes`.

@@ -9,12 +9,17 @@ use daemon::config::Sources;
 use daemon::config::env_file::EnvFile;
 use daemon::process::Refusal;
 
+use crate::part::Part;
 use crate::place::Place;
 use crate::{Told, private, reason};
 
+pub(crate) const DATABASE_URL: &str = "DATABASE_URL";
+pub(crate) const DATABASE_OWNER_URL: &str = "DATABASE_OWNER_URL";
+pub(crate) const REDIS_URL: &str = "REDIS_URL";
+
 /// Of the environment these must have a value or not be set: an empty one hides the line of `.env` from us
 /// and from the services, and nothing that we write there could help.
-const NEVER_EMPTY: [&str; 3] = ["DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL"];
+const NEVER_EMPTY: [&str; 3] = [DATABASE_URL, DATABASE_OWNER_URL, REDIS_URL];
 const MARK: &str = "ARENA_PRIVATE_SERVICES";
 
 pub(crate) struct Settings {
@@ -74,6 +79,14 @@ impl Settings {
                 "{name} must be a port from 1 to 65535. Set it in {} or the environment.",
                 self.sources.file().display()
             ))),
+        }
+    }
+
+    /// The port of a service.
+    pub(crate) fn port_of(&self, part: Part) -> Told<u16> {
+        match part.port_setting() {
+            Some((name, default)) => Ok(self.port(name)?.unwrap_or(default)),
+            None => Ok(0),
         }
     }
 

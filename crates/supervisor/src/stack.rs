@@ -1,4 +1,4 @@
-//! What the stack consists of, and where each part of it is.
+//! Where each part of the stack is.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,78 +8,11 @@ use daemon::process::Refusal;
 
 use crate::address::{ServerUrl, authority, connectable};
 use crate::first_settings::{POSTGRES_PORT, REDIS_PORT};
+use crate::part::Part;
 use crate::place::Place;
 use crate::say::say;
-use crate::settings::Settings;
+use crate::settings::{DATABASE_OWNER_URL, DATABASE_URL, REDIS_URL, Settings};
 use crate::{Told, cannot, files, ports};
-
-pub(crate) const DATABASE_URL: &str = "DATABASE_URL";
-pub(crate) const DATABASE_OWNER_URL: &str = "DATABASE_OWNER_URL";
-pub(crate) const REDIS_URL: &str = "REDIS_URL";
-
-/// A process of the stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Part {
-    Postgres,
-    Redis,
-    Api,
-    Ticker,
-    Oracle,
-    BotRunner,
-}
-
-impl Part {
-    /// In the order of their start; they are stopped in reverse.
-    pub(crate) const ALL: [Part; 6] =
-        [Part::Postgres, Part::Redis, Part::Api, Part::Ticker, Part::Oracle, Part::BotRunner];
-    pub(crate) const SERVICES: [Part; 4] = [Part::Api, Part::Ticker, Part::Oracle, Part::BotRunner];
-
-    /// As files and messages call it, and for a service as its program is called.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Part::Postgres => "postgres",
-            Part::Redis => "redis",
-            Part::Api => "api",
-            Part::Ticker => "ticker",
-            Part::Oracle => "oracle",
-            Part::BotRunner => "bot-runner",
-        }
-    }
-
-    pub(crate) const fn is_service(self) -> bool {
-        self.port_setting().is_some()
-    }
-
-    /// The setting and the default of a service's port.
-    const fn port_setting(self) -> Option<(&'static str, u16)> {
-        Some(match self {
-            Part::Postgres | Part::Redis => return None,
-            Part::Api => ("API_PORT", 8000),
-            Part::Ticker => ("TICKER_HEALTH_PORT", 8001),
-            Part::Oracle => ("ORACLE_HEALTH_PORT", 8002),
-            Part::BotRunner => ("BOT_RUNNER_HEALTH_PORT", 8003),
-        })
-    }
-
-    /// What says where it listens, in words.
-    const fn port_words(self) -> &'static str {
-        match self.port_setting() {
-            Some((name, _)) => name,
-            None if matches!(self, Part::Postgres) => {
-                "the port in DATABASE_URL and DATABASE_OWNER_URL"
-            }
-            None => "the port in REDIS_URL",
-        }
-    }
-
-    /// The port of a service.
-    pub(crate) fn port(self, settings: &Settings) -> Told<u16> {
-        match self.port_setting() {
-            Some((name, default)) => Ok(settings.port(name)?.unwrap_or(default)),
-            None => Ok(0),
-        }
-    }
-}
 
 /// Where a part is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,7 +94,7 @@ impl Stack {
             seats.push(Seat {
                 part,
                 host: connectable(&host),
-                port: part.port(settings)?,
+                port: settings.port_of(part)?,
                 is_private: false,
             });
         }
@@ -195,9 +128,8 @@ impl Stack {
         let _ = writeln!(text, "env {}", self.env_file.display());
         let given = if self.has_given_database { DATABASE_URL } else { "" };
         let _ = writeln!(text, "environment {given}");
-        let (path, beside) = (place.run().join("stack"), place.run().join("stack.new"));
-        let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path));
-        written.map_err(|error| cannot("write", &path, &error))
+        let path = place.run().join("stack");
+        files::write(&path, 0o600, &text).map_err(|error| cannot("write", &path, &error))
     }
 
     /// As [`Stack::remember`] left it; `None` unless some of it runs.

@@ -18,8 +18,8 @@ use crate::place::Place;
 use crate::private::upgraded;
 use crate::process::born;
 use crate::say::{Colour, Paint, is_capable, now, say};
-use crate::settings::Settings;
-use crate::stack::{DATABASE_URL, Stack};
+use crate::settings::{DATABASE_URL, REDIS_URL, Settings};
+use crate::stack::Stack;
 use crate::up::asked_to_end;
 use crate::{Told, probe};
 
@@ -72,7 +72,7 @@ fn known(place: &Place) -> Told<Option<Stack>> {
         return Ok(None);
     }
     let settings = Settings::load(place)?;
-    if settings.get(DATABASE_URL).is_none() || settings.get("REDIS_URL").is_none() {
+    if settings.get(DATABASE_URL).is_none() || settings.get(REDIS_URL).is_none() {
         say(&format!("not running: {path} names no Postgres or no Redis yet"));
         return Ok(None);
     }

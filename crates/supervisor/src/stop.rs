@@ -5,10 +5,10 @@ use std::time::Duration;
 use daemon::process::Refusal;
 
 use crate::lock::Lock;
+use crate::part::Part;
 use crate::place::Place;
 use crate::process::{self, Signal, born, end, is_gone_within};
 use crate::say::say;
-use crate::stack::Part;
 use crate::{Told, private, reason};
 
 /// What each part has for its end.

@@ -16,12 +16,13 @@ use tokio::time::Instant;
 use crate::address::{ServerUrl, authority};
 use crate::lock::Lock;
 use crate::logs::{self, Writer};
+use crate::part::Part;
 use crate::place::Place;
 use crate::private::{Durability, Postgres, Programs, Redis, reachable};
 use crate::process::{self, LOOK_EVERY, born, code_of};
 use crate::say::{Paint, say};
-use crate::settings::Settings;
-use crate::stack::{DATABASE_OWNER_URL, DATABASE_URL, Part, REDIS_URL, Seat, Stack};
+use crate::settings::{DATABASE_OWNER_URL, DATABASE_URL, REDIS_URL, Settings};
+use crate::stack::{Seat, Stack};
 use crate::status::table;
 use crate::{Arena, Told, first_settings, probe, reason, stack, stop};
 

@@ -7,10 +7,10 @@ use daemon::process::Failure;
 use tokio::time::Instant;
 
 use crate::logs::Writer;
+use crate::part::Part;
 use crate::private::upgraded;
 use crate::probe;
 use crate::say::{Colour, now, say, warn};
-use crate::stack::Part;
 use crate::up::{Running, Supervisor};
 
 const TURN: Duration = Duration::from_millis(200);

@@ -63,7 +63,7 @@ impl PgBouncer {
         let bouncer = PgBouncer {
             process,
             folder,
-            url: format!("{at}/{database}?{}", db::pool::POOLER_PARAMETER),
+            url: format!("{at}/{database}?{}", db::opening::POOLER_PARAMETER),
             console_url: format!("{at}/pgbouncer"),
             database: database.to_owned(),
         };

@@ -35,12 +35,6 @@ const TAGS: [(&str, &str); 8] = [
     ("service", "Whether all is well, and what an error means."),
 ];
 
-/// The whole document of this build.
-#[cfg(test)]
-fn whole() -> Value {
-    document(crate::routes::endpoints().iter())
-}
-
 /// The document of these endpoints.
 pub(crate) fn document<'a>(endpoints: impl Iterator<Item = &'a Endpoint>) -> Value {
     let (mut paths, mut shapes) = (Map::<String, Value>::new(), Shapes::default());
@@ -163,6 +157,11 @@ mod tests {
     use ledger_core::market::MarketSource;
 
     use super::*;
+
+    /// The whole document of this build.
+    pub(super) fn whole() -> Value {
+        document(crate::routes::endpoints().iter())
+    }
 
     #[test]
     fn what_has_effects_takes_an_idempotency_key_and_says_so_when_it_repeats_an_answer() {

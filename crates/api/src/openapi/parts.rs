@@ -8,7 +8,7 @@ use api_types::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::endpoint::{Answer, Endpoint, Keeps};
+use crate::endpoint::{Answer, AnswersTo, Endpoint, Keeps};
 use crate::limits::Class;
 
 /// A reference to one of the components.
@@ -176,7 +176,7 @@ fn shape(answer: &Answer) -> Value {
         // Any bytes: what strangers wrote may be JSON as well.
         None if answer.media_type == "application/octet-stream" => json!({}),
         None => json!({ "type": "string" }),
-        Some(name) if answer.or_dry_run => {
+        Some(name) if answer.to == AnswersTo::AnyRun => {
             json!({ "oneOf": [schema_ref(name), schema_ref("DryRun")] })
         }
         Some(name) => schema_ref(name),

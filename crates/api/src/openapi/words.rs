@@ -35,7 +35,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::openapi::whole;
+    use crate::openapi::tests::whole;
 
     #[test]
     fn a_comment_for_rust_becomes_a_description_for_everybody() {

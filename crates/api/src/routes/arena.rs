@@ -205,9 +205,9 @@ impl Action {
         let position = match request.action_type {
             ActionType::Wait => None,
             ActionType::Predict => {
-                let amount = request.wager_amount.ok_or_else(|| missing("wager_amount"))?;
+                let wager_amount = request.wager_amount.ok_or_else(|| missing("wager_amount"))?;
                 let direction = request.direction.ok_or_else(|| missing("direction"))?;
-                let stake = app.rules.stake(amount);
+                let stake = app.rules.stake(wager_amount);
                 let stake =
                     stake.map_err(|rule| ApiError::invalid("wager_amount", rule.to_string()))?;
                 let confidence = request.confidence.ok_or_else(|| missing("confidence"))?;

@@ -1,6 +1,7 @@
 //! What Prometheus reads.
 
 use api_types::ProblemKind::Forbidden;
+use daemon::health::tell_checks;
 use daemon::metrics;
 
 use super::prelude::*;
@@ -24,7 +25,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 async fn show(req: HttpRequest, app: Data<App>) -> ApiResult {
     let peer = req.peer_addr().map(|peer| peer.ip());
     app.metrics_access.admit(&app.proxies, peer, req.version(), req.headers())?;
-    metrics::tell_checks(&readiness::of(&app).await.checks);
+    tell_checks(&readiness::of(&app).await.checks);
     let text = metrics::text().map_err(ApiError::Internal)?;
     Ok(HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(text))
 }

@@ -2,11 +2,15 @@
 
 use std::ops::Range;
 
-use actix_http::ws::{Codec, Message, ProtocolError};
+use actix_http::ws::{Codec, Message};
 use actix_web::web::{Bytes, BytesMut};
 use bytestring::ByteString;
+use daemon::BoxError;
 use db::events::{Event, Page, Position};
-use ledger_core::EventKind;
+use ledger_core::event::LookedUp;
+use ledger_core::{EventKind, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
 use tokio_util::codec::Encoder;
 
 /// About how much is sent at a time. The server keeps 8 KiB for what a connection is to be sent;
@@ -86,16 +90,20 @@ impl Batch {
         }
     }
 
-    pub(super) fn render(after: Position, page: &Page) -> Result<Batch, ProtocolError> {
+    pub(super) fn render(after: Position, page: &Page) -> Result<Batch, BoxError> {
         let (mut server_sent, mut messages) = (BytesMut::new(), BytesMut::new());
         let mut codec = Codec::new();
         let mut events = Vec::with_capacity(page.events.len());
         for event in &page.events {
-            let json = json(event);
-            for part in ["id: ", &event.position.to_string(), "\nevent: "] {
+            let Event { kind, at, data: kept, looked_up, .. } = event;
+            let id = &*event.position.to_string();
+            // One line: JSON escapes every other.
+            let told = Told { id, kind: *kind, at: *at, data: Data { kept, looked_up } };
+            let json = serde_json::to_string(&told)?;
+            for part in ["id: ", id, "\nevent: "] {
                 server_sent.extend_from_slice(part.as_bytes());
             }
-            for part in [event.kind.as_str(), "\ndata: ", &json, "\n\n"] {
+            for part in [kind.as_str(), "\ndata: ", &json, "\n\n"] {
                 server_sent.extend_from_slice(part.as_bytes());
             }
             codec.encode(Message::Text(ByteString::from(json)), &mut messages)?;
@@ -173,8 +181,19 @@ impl Reading {
     }
 }
 
-/// One line. No part of it can hold a character that would have to be escaped.
-fn json(event: &Event) -> String {
-    let Event { position, kind, at, data, .. } = event;
-    format!(r#"{{"id":"{position}","kind":"{kind}","at":"{at}","data":{data}}}"#)
+/// An event as it is told: [`api_types::Event`], whose `data` is put together here.
+#[derive(Serialize)]
+struct Told<'a> {
+    id: &'a str,
+    kind: EventKind,
+    at: Timestamp,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    #[serde(flatten)]
+    kept: &'a Value,
+    #[serde(flatten)]
+    looked_up: &'a LookedUp,
 }

@@ -26,7 +26,7 @@ pub(super) struct Waiting {
     pub(super) since: Instant,
     /// The request's, which the transaction belongs to.
     pub(super) span: Span,
-    pub(super) answer: oneshot::Sender<Outcome>,
+    pub(super) asker: oneshot::Sender<Outcome>,
 }
 
 impl Waiting {
@@ -34,9 +34,9 @@ impl Waiting {
         self.order.wager.bot_id
     }
 
-    pub(super) fn settle(self, outcome: Outcome) {
+    pub(super) fn answer(self, outcome: Outcome) {
         // Whoever asked may have gone; what was done stays done.
-        let _ = self.answer.send(outcome);
+        let _ = self.asker.send(outcome);
     }
 }
 
@@ -143,9 +143,9 @@ mod tests {
             reasoning: String::new(),
             usage: None,
         };
-        let (answer, answered) = oneshot::channel();
+        let (asker, answered) = oneshot::channel();
         let order = Order { wager, retry: None };
-        (Waiting { order, since, span: Span::none(), answer }, answered)
+        (Waiting { order, since, span: Span::none(), asker }, answered)
     }
 
     fn line_of(bots: impl IntoIterator<Item = i64>, now: Instant) -> Line {

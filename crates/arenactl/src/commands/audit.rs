@@ -9,7 +9,7 @@ use db::bots::BotRef;
 use serde::Serialize;
 
 use super::{bot_id, services_database};
-use crate::cli;
+use crate::arguments;
 use crate::output::Plain;
 
 #[derive(clap::Args)]
@@ -19,7 +19,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
     /// Only what concerns one bot, by handle or id
-    #[arg(long, value_name = "BOT", value_parser = cli::bot_ref)]
+    #[arg(long, value_name = "BOT", value_parser = arguments::bot_ref)]
     bot: Option<BotRef>,
     /// At most so many lines
     #[arg(long, value_name = "LINES", default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=200))]

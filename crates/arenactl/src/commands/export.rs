@@ -15,7 +15,7 @@ use serde::Serialize;
 use supervisor::files::Replacement;
 
 use super::{bot_id, services_database};
-use crate::cli::bot_ref;
+use crate::arguments::bot_ref;
 use crate::export_file::{EndFields, FORMAT, Form, HeadFields};
 use crate::output;
 

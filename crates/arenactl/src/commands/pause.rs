@@ -11,16 +11,16 @@ use ledger_core::{MarketId, Pause};
 use serde::Serialize;
 
 use super::{act_failure, market_failure, services_database};
-use crate::cli;
+use crate::arguments;
 
 /// What is held; the arena, if nothing is named.
 #[derive(clap::Args)]
 pub(crate) struct Subject {
     /// One bot, by handle or id
-    #[arg(long, value_name = "BOT", value_parser = cli::bot_ref, conflicts_with = "market")]
+    #[arg(long, value_name = "BOT", value_parser = arguments::bot_ref, conflicts_with = "market")]
     bot: Option<BotRef>,
     /// One market, by its id
-    #[arg(long, value_name = "MARKET", value_parser = cli::market_id)]
+    #[arg(long, value_name = "MARKET", value_parser = arguments::market_id)]
     market: Option<MarketId>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct PauseArgs {
     #[command(flatten)]
     pub(crate) subject: Subject,
     /// Why; it is told to whoever is refused and kept in the audit log
-    #[arg(long, value_parser = cli::reason)]
+    #[arg(long, value_parser = arguments::reason)]
     pub(crate) reason: String,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct ResumeArgs {
     #[command(flatten)]
     pub(crate) subject: Subject,
     /// Why; it is kept in the audit log
-    #[arg(long, value_parser = cli::reason, default_value = "it may go on")]
+    #[arg(long, value_parser = arguments::reason, default_value = "it may go on")]
     pub(crate) reason: String,
 }
 

@@ -15,7 +15,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{market_failure, services_database};
-use crate::cli;
+use crate::arguments;
 use crate::output::{Judged, Plain};
 
 #[derive(clap::Args)]
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     #[arg(long, required = true)]
     explain: bool,
     /// The market's id
-    #[arg(value_parser = cli::market_id)]
+    #[arg(value_parser = arguments::market_id)]
     market: MarketId,
 }
 

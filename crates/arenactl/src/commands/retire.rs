@@ -10,15 +10,15 @@ use ledger_core::BotStatus;
 use ledger_core::economy::Operator;
 
 use super::{ActReport, act_failure, services_database};
-use crate::cli;
+use crate::arguments;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Handle or id
-    #[arg(value_parser = cli::bot_ref)]
+    #[arg(value_parser = arguments::bot_ref)]
     bot: BotRef,
     /// Why; it is kept in the audit log
-    #[arg(long, value_parser = cli::reason)]
+    #[arg(long, value_parser = arguments::reason)]
     reason: String,
     /// Do not ask; needed where there is no terminal
     #[arg(long)]

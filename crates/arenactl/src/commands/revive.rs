@@ -7,18 +7,18 @@ use ledger_core::Money;
 use ledger_core::economy::Operator;
 
 use super::{ActReport, act_failure, services_database};
-use crate::cli;
+use crate::arguments;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Handle or id of a dead bot
-    #[arg(value_parser = cli::bot_ref)]
+    #[arg(value_parser = arguments::bot_ref)]
     bot: BotRef,
     /// What it gets, such as 100.00
-    #[arg(long, value_parser = cli::positive_amount)]
+    #[arg(long, value_parser = arguments::positive_amount)]
     amount: Money,
     /// Why; it is posted and kept in the audit log
-    #[arg(long, value_parser = cli::reason)]
+    #[arg(long, value_parser = arguments::reason)]
     reason: String,
 }
 

@@ -99,7 +99,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     let setting = args.role.setting();
     in_file(sources, &[setting])?;
     let url = sources.connection_url(setting, postgres::SCHEMES)?;
-    if db::pool::is_pooled(url.expose_secret()) {
+    if db::opening::is_pooled(url.expose_secret()) {
         let problem = "leads through a pooler, which lets no role in that it was not told of: change \
                        the password of the present one instead (docs/operators.md, Credentials)";
         return Err(ConfigError::single(setting, problem).into());

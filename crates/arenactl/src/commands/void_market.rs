@@ -11,16 +11,16 @@ use ledger_core::market::MarketStatus;
 use serde::Serialize;
 
 use super::{market_failure, services_database};
-use crate::cli;
+use crate::arguments;
 use crate::output::counted;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The market's id
-    #[arg(value_parser = cli::market_id)]
+    #[arg(value_parser = arguments::market_id)]
     market: MarketId,
     /// Why; it is shown with the market and kept in the audit log
-    #[arg(long, value_parser = cli::reason)]
+    #[arg(long, value_parser = arguments::reason)]
     reason: String,
 }
 

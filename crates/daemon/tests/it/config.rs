@@ -33,6 +33,15 @@ fn an_empty_override_unsets_what_the_file_says() {
     reader.finish().unwrap();
 }
 
+/// What stood for it may be in use by now.
+#[test]
+#[cfg(debug_assertions)]
+#[should_panic(expected = "their problems not asked for: [Problem { name: \"API_PORT\"")]
+fn a_test_fails_that_reads_settings_and_does_not_ask_for_their_problems() {
+    let sources = sources("API_PORT=many");
+    Reader::new(&sources).or::<u16>("API_PORT", 8000);
+}
+
 #[test]
 fn a_list_of_secrets_names_the_rule_and_never_a_value() {
     let exposed = |text: &str| {

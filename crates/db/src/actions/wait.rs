@@ -11,7 +11,7 @@ use crate::audit_log;
 use crate::error::DbResult;
 use crate::idempotency::Remember;
 use crate::ledger;
-use crate::pauses::WhilePaused;
+use crate::pauses::check::WhilePaused;
 use crate::pool::Connection;
 use crate::schema::wallets;
 use crate::tx;

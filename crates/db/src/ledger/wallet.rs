@@ -11,7 +11,7 @@ use ledger_core::{BotId, Hash, TickNumber};
 
 use super::Locked;
 use crate::copy::{self, Raw, timestamp_of};
-use crate::pauses::pause_in;
+use crate::pauses::check::pause_in;
 
 /// What [`Columns::locked`] reads, in its order. The clock is asked by the query around the one that locks, so
 /// after the lock was granted and not before the wait for it.

@@ -41,7 +41,7 @@ pub use settle::{SettledMarket, VoidBy, settle, void};
 
 use crate::PAGE_MAX;
 use crate::error::{DbError, DbResult};
-use crate::pauses::pause_in;
+use crate::pauses::check::pause_in;
 use crate::pool::Connection;
 use crate::schema::sql_types::{Instant, Uuid};
 use crate::schema::{bets as bets_table, markets};

@@ -14,7 +14,7 @@ use crate::audit_log;
 use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::Remember;
-use crate::pauses::WhilePaused;
+use crate::pauses::check::WhilePaused;
 use crate::pool::Connection;
 use crate::rules::keep;
 use crate::schema::markets;

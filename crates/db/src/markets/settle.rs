@@ -21,7 +21,7 @@ use crate::error::{DbError, DbResult, first_cause};
 use crate::events;
 use crate::idempotency::Remember;
 use crate::ledger::{self, Cause, Locked};
-use crate::pauses::WhilePaused;
+use crate::pauses::check::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::schema::sql_types::{Array, BigInt, Bool, Instant, Nullable, Text, Units};

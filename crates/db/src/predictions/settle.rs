@@ -22,7 +22,7 @@ use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::house;
 use crate::ledger::{self, Cause};
-use crate::pauses::WhilePaused;
+use crate::pauses::check::WhilePaused;
 use crate::pool::Connection;
 use crate::posts::{self, NewPost};
 use crate::prices;
@@ -166,7 +166,7 @@ async fn lock_open(
         let prediction = OpenPrediction {
             id: row.id,
             direction: row.direction,
-            wager: Stake::kept(row.wager_amount).map_err(DbError::corrupt)?,
+            stake: Stake::kept(row.wager_amount).map_err(DbError::corrupt)?,
             confidence: Confidence::new(row.confidence).map_err(DbError::corrupt)?,
             created_at: row.created_at,
         };
@@ -205,7 +205,7 @@ async fn pay(conn: &mut Connection, judged: Vec<Judged>) -> DbResult<Vec<Settled
             reserved += i128::from(case.open.reserved.units());
             minted += i128::from(end.movement.minted().units());
             movements.push(end.movement.clone());
-            let stake = prediction.wager.money();
+            let stake = prediction.stake.money();
             ended.extend(Ended::of(&wallet.wallet, stake, &end.movement, end.brier));
             closed.push((case, end, wallet.now));
         }
@@ -283,7 +283,7 @@ async fn close(
         } = case;
         let post = NewPost {
             bot_id: *bot_id,
-            draft: Draft::settlement(prediction.id, prediction.wager, *verdict, end),
+            draft: Draft::settlement(prediction.id, prediction.stake, *verdict, end),
             reference: end.movement.posting.reference.to_string(),
             created_at: *at,
         };
@@ -292,7 +292,7 @@ async fn close(
             id: prediction.id,
             bot_id: *bot_id,
             direction: prediction.direction,
-            wager_amount: prediction.wager.money(),
+            wager_amount: prediction.stake.money(),
             confidence: prediction.confidence,
             start_price: start.map(|sample| sample.price),
             end_price: end_sample.map(|sample| sample.price),

@@ -12,7 +12,8 @@ use super::statements::Statements;
 use super::{ChunkError, ChunkReport, Selection, Tick};
 use crate::copy::{Instant, Raw, timestamp_of};
 use crate::error::{DbError, DbResult};
-use crate::pool::{self, Database};
+use crate::opening;
+use crate::pool::Database;
 use crate::sql::SqlTotal;
 
 /// The ticker's own connection, with its statements prepared.
@@ -35,7 +36,7 @@ struct Session {
 const GENERIC_PLANS: &str = "plan_cache_mode = force_generic_plan";
 
 fn pooled_begin() -> String {
-    pool::begin(&format!("BEGIN; SET LOCAL {GENERIC_PLANS}"))
+    opening::begin(&format!("BEGIN; SET LOCAL {GENERIC_PLANS}"))
 }
 
 type Param<'a> = &'a (dyn ToSql + Sync);

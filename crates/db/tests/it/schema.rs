@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use ledger_core::{EntryType, Money};
+use ledger_core::{EntryType, EventKind, Money};
 use test_kit::Arena;
 use tokio_postgres::Client;
 
@@ -45,6 +45,34 @@ async fn the_rust_schema_is_that_of_the_migrated_database() {
         kept == generated,
         "crates/db/src/schema.rs is not what the migrations make; run `UPDATE_SCHEMA=1 make test`"
     );
+}
+
+/// By name, with their labels.
+type Enums = BTreeMap<String, BTreeSet<String>>;
+
+#[tokio::test]
+async fn enums_of_postgres_have_the_labels_of_those_in_rust() {
+    let mut in_rust = db::schema::sql_types::enum_labels();
+    in_rust.push(("event_kind", EventKind::ALL.map(EventKind::as_str).to_vec()));
+    // No type of the domain stands for this one.
+    in_rust.push(("metric_kind", vec!["ACTION", "TICK"]));
+    let owned = |labels: Vec<&str>| labels.into_iter().map(str::to_owned).collect();
+    let in_rust: Enums =
+        in_rust.into_iter().map(|(name, labels)| (name.to_owned(), owned(labels))).collect();
+    let arena = Arena::new().await;
+    let query = "SELECT typname::text, enumlabel::text FROM pg_enum JOIN pg_type t ON t.oid = enumtypid \
+                  WHERE typnamespace = 'public'::regnamespace";
+    let mut in_postgres = Enums::new();
+    for row in arena.owner_client().await.query(query, &[]).await.unwrap() {
+        in_postgres.entry(row.get(0)).or_default().insert(row.get(1));
+    }
+    let nothing = BTreeSet::new();
+    for name in in_rust.keys().chain(in_postgres.keys()) {
+        let labels = |of: &Enums| of.get(name).unwrap_or(&nothing).clone();
+        let (rust, postgres) = (labels(&in_rust), labels(&in_postgres));
+        assert_eq!(&rust - &postgres, nothing, "{name} of Postgres lacks these");
+        assert_eq!(&postgres - &rust, nothing, "{name} of Rust lacks these");
+    }
 }
 
 /// What each migration adds and takes away, as restoring and `debug-auth` expect it.

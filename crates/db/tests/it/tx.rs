@@ -91,7 +91,7 @@ async fn a_dry_run_waits_no_longer_than_the_lock_time_out() {
     let holder = arena.owner_client().await;
     holder.batch_execute("BEGIN; SELECT FROM wallets FOR UPDATE").await.unwrap();
     let (wager, mut conn) = (crate::wager(bot, "1.00"), arena.conn().await);
-    let limit = Duration::from_secs(2 * u64::from(db::pool::LOCK_SECONDS));
+    let limit = Duration::from_secs(2 * u64::from(db::opening::LOCK_SECONDS));
     let asked = dry_run::wager(&mut conn, &wager, arena.rules());
     let told = tokio::time::timeout(limit, asked).await.expect("it waits on");
     assert!(matches!(told, Err(DbError::Unavailable(_))), "{told:?}");

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::EconomyRules;
 use crate::entry::Hash;
-use crate::market::MarketSource;
+use crate::sources::MarketSource;
 
 /// The sources that the first rules had, at the head of the registry.
 const SOURCES_OF_V1: usize = 4;

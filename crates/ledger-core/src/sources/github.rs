@@ -2,11 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{About, LIFE_LEAST, LIFE_MOST};
-use crate::criteria::{Comparison, CriteriaError, Question, Reading, Times, need, second};
-use crate::market::{Side, Taking};
+use super::{About, LIFE_LEAST, LIFE_MOST, SourceRules, Taking};
+use crate::criteria::{Comparison, CriteriaError, Question, Reading, Side, Times, need, second};
 use crate::money::Money;
-use crate::rules::SourceRules;
 use crate::subject::Repository;
 
 pub(crate) const ABOUT: About = About {

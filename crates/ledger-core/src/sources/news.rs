@@ -2,11 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{About, LIFE_LEAST};
-use crate::criteria::{Question, Reading, Times, second};
-use crate::market::{Side, Taking};
+use super::{About, LIFE_LEAST, SourceRules, Taking};
+use crate::criteria::{Question, Reading, Side, Times, second};
 use crate::money::Money;
-use crate::rules::SourceRules;
 use crate::subject::Keyword;
 use crate::time::Timestamp;
 

@@ -2,11 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{About, LIFE_LEAST, LIFE_MOST};
-use crate::criteria::{Question, Reading, Times, one_clean_line};
-use crate::market::{Side, Taking};
+use super::{About, LIFE_LEAST, LIFE_MOST, SourceRules, Taking};
+use crate::criteria::{Question, Reading, Side, Times, one_clean_line};
 use crate::money::Money;
-use crate::rules::SourceRules;
 
 pub(crate) const ABOUT: About = About {
     name: "Research",

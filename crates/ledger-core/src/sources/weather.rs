@@ -5,14 +5,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{About, LIFE_MOST};
+use super::{About, LIFE_MOST, SourceRules, Taking};
 use crate::criteria::{
-    Comparison, CriteriaError, Question, Reading, Times, need, one_clean_line, second,
+    Comparison, CriteriaError, Question, Reading, Side, Times, need, one_clean_line, second,
 };
 use crate::decimal::Decimal8;
-use crate::market::{Side, Taking};
 use crate::money::Money;
-use crate::rules::SourceRules;
 use crate::time::Timestamp;
 
 const QUARTER_HOUR_MICROS: i64 = 900_000_000;

@@ -15,11 +15,11 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 /// Up, from second 1000 on.
-pub(crate) fn open(wager: Stake) -> OpenPrediction {
+pub(crate) fn open(stake: Stake) -> OpenPrediction {
     OpenPrediction {
         id: PredictionId(5),
         direction: Direction::Up,
-        wager,
+        stake,
         confidence: "0.60".parse().unwrap(),
         created_at: at(1000),
     }
@@ -110,14 +110,14 @@ proptest! {
         owner in prop::sample::select(BotStatus::ALL.to_vec()),
     ) {
         let rules = EconomyRules::default();
-        let wager = rules.stake(Money::from_units(units).unwrap()).unwrap();
-        let end = prediction::settle(&open(wager), verdict, owner, &rules).unwrap();
+        let stake = rules.stake(Money::from_units(units).unwrap()).unwrap();
+        let end = prediction::settle(&open(stake), verdict, owner, &rules).unwrap();
         let movement = &end.movement;
         // Stake in, plus what the house made, is what came back, plus what fell to the house.
         let paid_in = units + movement.minted().units();
         let paid_out = movement.posting.amount.units() + movement.burned().units();
         prop_assert_eq!(paid_in, paid_out);
-        let closed = (-1, wager.money().negated());
+        let closed = (-1, stake.money().negated());
         prop_assert_eq!(movement.position(PositionKind::Prediction), closed);
         prop_assert!(movement.posting.entry_type.allows_amount(movement.posting.amount));
         prop_assert!(movement.posting.entry_type.allowed_for(owner));

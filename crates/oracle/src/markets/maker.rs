@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 use uuid::Builder;
 
 use super::{About, MarketDesk, kept};
-use crate::round::MayContinue;
+use crate::state::MayContinue;
 
 /// The most markets opened in one round.
 const OPEN_MAX: usize = 10;

@@ -27,7 +27,8 @@ pub use resolver::Resolved;
 
 use self::cooling::Cooling;
 use crate::backoff;
-use crate::round::{MayContinue, guarded, locked};
+use crate::round::guarded;
+use crate::state::{MayContinue, locked};
 
 /// A fetch as it is kept, with what it came to.
 fn kept(evidence: Evidence, finding: Finding) -> NewEvidence {

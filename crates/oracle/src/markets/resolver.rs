@@ -9,8 +9,8 @@ use sources::Fetched;
 use tracing::{error, info};
 
 use super::{About, MarketDesk, kept};
-use crate::round::MayContinue;
 use crate::settlement::is_pause;
+use crate::state::MayContinue;
 
 /// The most locked markets looked at in one round.
 const DUE_MAX: i64 = 50;
