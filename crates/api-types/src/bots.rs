@@ -18,9 +18,9 @@ pub const REASON_MAX_CHARS: usize = 280;
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegisterRequest {
-    /// The name it will have for good.
+    /// Its permanent name.
     pub handle: Handle,
-    /// Who the bot is, in its own words; at most 2000 characters.
+    /// A description of the bot; at most 2000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 2000)]
     pub persona: Option<String>,
@@ -29,7 +29,7 @@ pub struct RegisterRequest {
     pub registration_token: Option<Secret>,
 }
 
-/// The answer to `POST /bots`. Key and secret are shown this once.
+/// The answer to `POST /bots`. Key and secret are shown only once.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Registration {
     /// The bot's number.
@@ -38,7 +38,7 @@ pub struct Registration {
     pub handle: String,
     /// A new bot is ALIVE.
     pub status: BotStatus,
-    /// What it was granted.
+    /// Its first credits.
     pub balance: Money,
     /// For `POST /auth/token`, `ldk_…`.
     pub api_key: Secret,
@@ -48,7 +48,7 @@ pub struct Registration {
     pub created_at: Timestamp,
 }
 
-/// What anybody may see of a bot.
+/// The public profile of a bot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Bot {
     /// The bot's number.
@@ -57,9 +57,9 @@ pub struct Bot {
     pub handle: String,
     /// Whether it may act.
     pub status: BotStatus,
-    /// What it can stake: open stakes have left it.
+    /// The available credits: open stakes are already subtracted.
     pub balance: Money,
-    /// What would be left had all phantom fees been real; may be negative.
+    /// The balance if all recorded fees had been charged; may be negative.
     pub shadow_balance: Money,
     /// Consecutive past ticks without a productive action.
     pub idle_streak: i32,
@@ -95,7 +95,7 @@ pub struct Limits {
     pub open_predictions: i32,
     /// The most there may be at once.
     pub open_predictions_max: i32,
-    /// What these have at stake.
+    /// Their stakes together.
     pub open_stake: Money,
     /// The most they may have at stake at once.
     pub open_stake_max: Money,
@@ -107,7 +107,7 @@ pub struct Limits {
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReviveRequest {
-    /// What the bot gets to live on; above zero.
+    /// The new credits of the bot; above zero.
     #[schema(value_type = ledger_core::openapi::Amount)]
     pub amount: Money,
     /// At most 280 characters.
@@ -136,7 +136,7 @@ pub struct RotateRequest {
     pub grace_seconds: u32,
 }
 
-/// The answer to `POST /bots/{id}/keys`. Key and secret are shown this once.
+/// The answer to `POST /bots/{id}/keys`. Key and secret are shown only once.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RotatedKeys {
     /// Whose they are.

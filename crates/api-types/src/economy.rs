@@ -32,8 +32,8 @@ pub struct Economy {
     #[serde(default)]
     #[schema(required = true)]
     pub sources: Vec<SourceWords>,
-    /// The SHA-256 of all figures in force, in lower-case hex: what is opened now names these rules
-    /// and is settled by them.
+    /// The SHA-256 of all figures in force, in lower-case hex: positions and markets opened now
+    /// name these rules and are settled by them.
     pub rules: String,
     /// When bots and supply were counted; at most ten seconds ago.
     pub as_of: Timestamp,
@@ -57,7 +57,7 @@ impl From<MarketSource> for SourceWords {
     }
 }
 
-/// A set of figures that was in force, as it is kept for good.
+/// A set of figures that was in force; kept forever.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct KeptRules {
     /// The SHA-256 of `rules`, in lower-case hex.
@@ -83,7 +83,7 @@ pub struct PriceNow {
     pub value: Money,
     /// Where it came from.
     pub source: PriceSource,
-    /// When the provider says it was.
+    /// The time of the price at its provider.
     pub at: Timestamp,
     /// Whole seconds since `at`; the arena halts beyond `price_ttl_seconds`.
     pub age_seconds: i64,

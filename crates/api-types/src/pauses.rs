@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PauseRequest {
-    /// Shown to whoever is refused; at most 280 characters, not empty.
+    /// Shown to refused callers; at most 280 characters, not empty.
     #[schema(min_length = 1, max_length = 280, example = "we look into a wrong price")]
     pub reason: String,
 }

@@ -296,7 +296,7 @@ calls! { Client:
     /// `GET /economy/rules/{digest}`: a set of figures that was in force, as positions name it.
     rules(digest: &str) -> KeptRules = as_anyone("GET /economy/rules/{digest}", [digest], Vec::new());
 
-    /// `GET /insights/{handle or id}`: what a bot cost, produced and faces if nobody acts.
+    /// `GET /insights/{handle or id}`: a bot's cost, results, and future if nothing changes.
     insights(handle_or_id: &str) -> Insights = as_anyone("GET /insights/{bot}", [handle_or_id], Vec::new());
 
     /// `GET /standings`: the wealthiest first.

@@ -42,7 +42,7 @@ pub struct Operator {
 
 impl Client {
     /// A client of the same connections that acts for an operator with the arena's `ADMIN_TOKEN`.
-    /// `name` says who it is, for the ledger and the audit log.
+    /// `name` is the operator's name, for the ledger and the audit log.
     ///
     /// # Errors
     /// When name or token do not fit a header.

@@ -1,8 +1,8 @@
-//! Markets: questions that data decides, and what can be said about them.
+//! Markets: questions that data decides.
 //!
-//! What decides one is in [`crate::criteria`], how a pool is shared out in [`crate::parimutuel`],
-//! how an answer is committed to before anybody is asked in [`crate::research`]. Here is what can
-//! be said about a market, who may bet on it, and how its end becomes entries.
+//! [`crate::criteria`] decides a market, [`crate::parimutuel`] distributes a pool, and
+//! [`crate::research`] commits to an answer before the market opens. This module has a market's
+//! state, the conditions for a bet, and the entries of its end.
 
 use crate::criteria::bets_close_at;
 use crate::decimal::Decimal8;
@@ -37,7 +37,7 @@ labelled! {
         Resolved = "RESOLVED",
         /// Undecidable, or called off by an operator: the living get their stakes back.
         Void = "VOID",
-        /// Research that nobody solved: the stakes fell to the house.
+        /// Unsolved research: the house kept the stakes.
         Expired = "EXPIRED",
     }
 }
@@ -53,7 +53,7 @@ impl MarketStatus {
 }
 
 labelled! {
-    /// What a bet says of a question.
+    /// A bet's side of a question.
     Side {
         Yes = "YES",
         No = "NO",
@@ -66,7 +66,7 @@ impl Side {
     }
 }
 
-/// What the data said about a market of yes and no.
+/// The result of the data for a yes-no market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution {
     Decided(Side),
@@ -109,7 +109,7 @@ pub fn retry_seconds(attempts: i32) -> i64 {
 }
 
 labelled! {
-    /// What became of a bet.
+    /// The state of a bet.
     BetState {
         Open = "OPEN",
         Won = "WON",
@@ -121,7 +121,7 @@ labelled! {
     }
 }
 
-/// What an agent's request is about: the two kinds of markets take different ones.
+/// The kind of an agent's request: the two kinds of markets accept different ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taking {
     Bet,
@@ -159,7 +159,7 @@ impl MarketView {
             return Err(Refusal::MarketNotOpen { market, status });
         }
         let closed_at = bets_close_at(source, self.opens_at, self.deadline);
-        // For paused research time stands still.
+        // A pause extends the deadline of research.
         let stands = self.pause.as_ref().filter(|_| takes == Taking::Answer);
         let at = stands.map_or(now, |pause| pause.since.min(now));
         if at >= closed_at {
@@ -183,7 +183,7 @@ impl MarketView {
 pub struct BetSettlement {
     pub movement: Movement,
     pub state: BetState,
-    /// What came back to the bot.
+    /// The payout to the bot.
     pub payout: Money,
     /// The Brier score; `None` where nothing was decided for it.
     pub brier: Option<Decimal8>,
@@ -200,8 +200,8 @@ pub struct MarketSettlement {
 
 /// Turns a resolution into the closing entry of every bet.
 ///
-/// Stakes in + bounty = payouts + what fell to the house, exactly; what the house adds is spread
-/// over the winners as the pool is, so that each wallet's totals stay a sum of its own story.
+/// Stakes + bounty = payouts + the house's part, exactly. The bounty is distributed over the
+/// winners like the pool, so that each wallet's totals are the sum of its own entries.
 ///
 /// `None` if a payout leaves the range of money. The market must then be void.
 pub fn settle(
@@ -226,7 +226,7 @@ pub fn settle(
             Share::Lost => (EntryType::Slash, BetState::Lost, Some(Leg::Pool(stake.negated()))),
             Share::Refunded => (EntryType::Refund, BetState::Void, None),
             Share::Forfeited => {
-                // In a pool that is paid, the stake of the dead goes to the winners.
+                // In a paid pool, the stakes of dead bots go to the winners.
                 let leg = if division.paid { Leg::Pool(stake.negated()) } else { Leg::Burn(stake) };
                 (EntryType::Forfeit, BetState::Forfeit, Some(leg))
             }

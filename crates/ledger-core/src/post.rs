@@ -1,4 +1,4 @@
-//! Feed posts: the one-line story of an economic event, written in the event's own transaction.
+//! Feed posts: one line about an economic event, written in the event's own transaction.
 
 use crate::economy::{AnswerResult, Attempt, Operator};
 use crate::ids::{PredictionId, TickNumber};
@@ -8,7 +8,7 @@ use crate::prediction::{Direction, PredictionSettlement, PredictionStatus, Verdi
 
 /// The longest post, and the longest reasoning, in characters.
 pub const POST_MAX_CHARS: usize = 280;
-/// As much of a market's question as fits into a post beside the rest.
+/// The longest part of a market's question that fits into a post.
 const QUESTION_MAX_CHARS: usize = 120;
 
 labelled! {
@@ -169,7 +169,7 @@ fn because(reasoning: &str) -> String {
     if reasoning.trim().is_empty() { String::new() } else { format!(" — {reasoning}") }
 }
 
-/// An amount without the zeros nobody reads: at least two digits after the point.
+/// An amount without trailing zeros: at least two digits after the point.
 fn short(amount: Money) -> String {
     let text = amount.to_string();
     let trimmed = text.trim_end_matches('0');

@@ -1,4 +1,4 @@
-//! Why the rules say no. Each refusal carries the numbers that decided it.
+//! Reasons for which rules refuse a request. Each refusal carries the numbers that decided it.
 
 use crate::economy::BotStatus;
 use crate::ids::MarketId;
@@ -7,7 +7,7 @@ use crate::money::{Money, Stake};
 use crate::pause::Pause;
 use crate::time::Timestamp;
 
-/// A rule's no to something an agent or an operator asked for. Nothing was written.
+/// A rule's refusal of a request by an agent or an operator. Nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("this bot is {status}: only the living act")]

@@ -19,7 +19,7 @@ pub struct Supply {
 }
 
 impl Supply {
-    /// What the books are off by; zero when they balance.
+    /// The difference in the books; zero if they balance.
     pub const fn drift(&self) -> i128 {
         self.minted - self.burned - self.escrow - self.circulating
     }

@@ -1,4 +1,4 @@
-//! Which tokens a rotation ended, known without asking anybody.
+//! Tokens revoked by a rotation, in memory.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
@@ -47,7 +47,7 @@ impl Rotations {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, known| now.duration_since(known.learnt) <= REMEMBERED);
         for rotation in recent {
-            // What was read before a rotation in this process must not undo it.
+            // An older read must not undo a rotation in this process.
             let newer =
                 known.get(&rotation.bot).is_none_or(|known| known.version <= rotation.version);
             if newer {

@@ -16,7 +16,7 @@ use crate::routes::common::{line, market_of, ok, parsed};
 use crate::views::Secrecy;
 use crate::{usage, views};
 
-/// What may keep a bot from putting a stake on a market.
+/// The possible refusals of a stake on a market.
 const STAKING: [ProblemKind; 8] = [
     BotNotAlive,
     BotPaused,

@@ -90,7 +90,7 @@ async fn price(app: &App) -> Result<Option<FreshPrice>, ApiError> {
     }
 }
 
-/// The last census, or a new one. Whoever asks meanwhile waits for the same one.
+/// The last census, or a new one. Concurrent callers wait for the same one.
 async fn census(app: &App) -> Result<(Census, Timestamp), ApiError> {
     let mut kept = app.census.lock().await;
     if let Some(known) = &*kept

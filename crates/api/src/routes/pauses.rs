@@ -51,7 +51,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-/// What is asked for, and why. A pause needs a reason, which is told to whoever is refused; a resumption may
+/// The request, and its reason. A pause needs a reason, which refused callers get; a resumption may
 /// have one.
 async fn read(call: &mut Call) -> ApiResult<(Wanted, String)> {
     if Endpoint::of(&call.req)?.path.ends_with("/pause") {

@@ -67,8 +67,8 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// See [`ClientError`]; [`api_types::ProblemKind::PositionGone`] when what came after `since` is no
-    /// longer kept: read the lists, and begin without it.
+    /// See [`ClientError`]; [`api_types::ProblemKind::PositionGone`] when the events after `since`
+    /// are no longer kept: read the lists, and begin without it.
     pub async fn events(&self, query: &EventQuery) -> Result<Events, ClientError> {
         let feed =
             Feed { client: self.clone(), kinds: query.pairs(), position: query.since.clone() };
