@@ -1,4 +1,4 @@
-//! The arena's memory: the only crate that knows SQL.
+//! The arena's database: the only crate with SQL.
 //!
 //! Rows are private; public functions take and return the types of `ledger-core`. A public function
 //! that writes is one transaction: it locks, lets a pure rule decide, appends, and commits. Start

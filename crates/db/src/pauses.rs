@@ -72,7 +72,7 @@ pub(crate) fn pause_in(since: Option<Timestamp>, reason: Option<String>) -> Opti
 /// its lock.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn arena(conn: &mut Connection) -> DbResult<Option<Pause>> {
     let row: Option<(Timestamp, String)> = arena_pause::table
         .select((arena_pause::paused_at, arena_pause::reason))
@@ -131,7 +131,7 @@ pub async fn pause_arena(
 /// moves the deadlines of research by the length of the pause as the pause's row goes.
 ///
 /// # Errors
-/// When nothing was written; after [`crate::DbError::OutcomeUnknown`] nobody knows. See [`crate::DbError`].
+/// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].
 pub async fn resume_arena(
     conn: &mut Connection,
     who: &Operator,

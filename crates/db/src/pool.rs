@@ -157,7 +157,7 @@ impl Database {
     /// Whether the database has exactly the migrations this build knows.
     ///
     /// # Errors
-    /// When Postgres cannot be asked: see [`DbError`].
+    /// If Postgres does not answer: see [`DbError`].
     pub async fn schema_state(&self) -> DbResult<migrations::SchemaState> {
         let mut connection = self.get().await?;
         migrations::state(&mut connection).await
@@ -167,7 +167,7 @@ impl Database {
     /// older state should draw a new one: bots registered since are gone, and their ids come again.
     ///
     /// # Errors
-    /// When Postgres cannot be asked: see [`DbError`].
+    /// If Postgres does not answer: see [`DbError`].
     pub async fn identity(&self) -> DbResult<uuid::Uuid> {
         use crate::schema::arena_identity::dsl;
         let mut connection = self.get().await?;
@@ -240,7 +240,7 @@ statement! {
 /// Postgres' clock, which decides wherever time decides.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn now(conn: &mut Connection) -> DbResult<Timestamp> {
     let now: Timestamp = Clock {}.get_result(conn).await?;
     Ok(now)

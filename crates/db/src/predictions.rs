@@ -64,7 +64,7 @@ pub struct PredictionFilter {
 /// Predictions, newest first, below `before` where given.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn page(
     conn: &mut Connection,
     filter: PredictionFilter,
@@ -94,7 +94,7 @@ pub const START_MAX: i64 = 5_000;
 /// theirs. Moves no money. `in_force` are for rows that name no rules.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn assign_start_prices(
     conn: &mut Connection,
     in_force: &EconomyRules,
@@ -150,7 +150,7 @@ pub async fn assign_start_prices(
 /// Open predictions that may be ready to settle, oldest due first, at most `limit`.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn due(conn: &mut Connection, limit: i64) -> DbResult<Vec<PredictionId>> {
     let ids: Vec<i64> = predictions::table
         .filter(is_open())

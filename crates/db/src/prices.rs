@@ -46,7 +46,7 @@ impl PriceRow {
 /// was read: then the answer is `None`.
 ///
 /// # Errors
-/// When nothing was written; after [`crate::DbError::OutcomeUnknown`] nobody knows. See [`crate::DbError`].
+/// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].
 pub async fn record(
     conn: &mut Connection,
     source: PriceSource,
@@ -90,7 +90,7 @@ pub async fn record(
 /// The newest sample that was taken.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn newest(conn: &mut Connection) -> DbResult<Option<PriceRow>> {
     Ok(prices::table
         .filter(prices::history.eq(false))
@@ -104,7 +104,7 @@ pub async fn newest(conn: &mut Connection) -> DbResult<Option<PriceRow>> {
 /// The price history, newest sample first, below `before` where given.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn page(
     conn: &mut Connection,
     before: Option<PriceId>,
@@ -225,7 +225,7 @@ pub struct Span {
 /// The first part of `span` for which this source's history was not read, if there is one.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn unread(
     conn: &mut Connection,
     source: PriceSource,
@@ -251,7 +251,7 @@ pub async fn unread(
 /// All parts of `span` for which this source's history was not read, in order.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn unread_parts(
     conn: &mut Connection,
     source: PriceSource,
@@ -274,7 +274,7 @@ const PRICES_LOCK: i64 = 0x48_4953_544f_5259;
 /// part of the span was read already, or ends so late that a sample of it may still be taken.
 ///
 /// # Errors
-/// When nothing was written; after [`crate::DbError::OutcomeUnknown`] nobody knows. See [`crate::DbError`].
+/// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].
 pub async fn record_history(
     conn: &mut Connection,
     source: PriceSource,

@@ -33,7 +33,7 @@ pub async fn drop_oldest_metrics(conn: &mut Connection, days: i32) -> DbResult<O
 /// than `days` days ago. How many it was.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn forget_evidence(conn: &mut Connection, days: i32, rows_max: i32) -> DbResult<i64> {
     Ok(ForgetEvidence { days, rows_max }.get_result(conn).await?)
 }

@@ -114,7 +114,7 @@ pub struct Standing {
 /// Logs in and asks Postgres what that role may do with the ledger.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn standing(url: &str) -> DbResult<Standing> {
     let client = connect_raw(url).await?;
     let ask = "SELECT has_table_privilege('ledger', 'SELECT'), \
@@ -138,7 +138,7 @@ pub async fn standing(url: &str) -> DbResult<Standing> {
 /// one.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn others_that_append(database: &Database, role: &str) -> DbResult<Vec<String>> {
     let ask = "WITH ledger AS (SELECT oid, relowner FROM pg_class WHERE oid = 'public.ledger'::regclass), \
          granted AS (SELECT g.oid FROM pg_roles g, ledger l \
@@ -179,14 +179,14 @@ impl RoleAdmin {
     }
 
     /// # Errors
-    /// When Postgres cannot be asked: see [`DbError`].
+    /// If Postgres does not answer: see [`DbError`].
     pub async fn exists(&self, role: &str) -> DbResult<bool> {
         let ask = "SELECT FROM pg_roles WHERE rolname = $1";
         Ok(self.client.query_opt(ask, &[&role]).await?.is_some())
     }
 
     /// # Errors
-    /// When Postgres cannot be asked: see [`DbError`].
+    /// If Postgres does not answer: see [`DbError`].
     pub async fn is_superuser(&self, role: &str) -> DbResult<bool> {
         let ask = "SELECT FROM pg_roles WHERE rolname = $1 AND rolsuper";
         Ok(self.client.query_opt(ask, &[&role]).await?.is_some())
@@ -195,7 +195,7 @@ impl RoleAdmin {
     /// Whose place the role is taking, while that one still exists.
     ///
     /// # Errors
-    /// When Postgres cannot be asked: see [`DbError`].
+    /// If Postgres does not answer: see [`DbError`].
     pub async fn predecessor(&self, role: &str) -> DbResult<Option<String>> {
         let ask = "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = $1";
         let row = self.client.query_opt(ask, &[&role]).await?;
@@ -264,7 +264,7 @@ impl RoleAdmin {
     /// Who is logged in as the role, in any database.
     ///
     /// # Errors
-    /// When Postgres cannot be asked: see [`DbError`].
+    /// If Postgres does not answer: see [`DbError`].
     pub async fn sessions(&self, role: &str) -> DbResult<Vec<RoleSession>> {
         let ask = "SELECT pid, application_name, coalesce(datname, '') FROM pg_stat_activity \
             WHERE usename = $1 ORDER BY 2, 1";

@@ -57,7 +57,7 @@ statement! {
 /// Those positions were opened when nobody knew a lag, so they get these rules without one.
 ///
 /// # Errors
-/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
+/// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].
 pub async fn adopt(conn: &mut Connection, rules: &EconomyRules) -> DbResult<i64> {
     tx::run(conn, None, async |conn| {
         keep(conn, rules).await?;
@@ -120,7 +120,7 @@ pub struct Kept {
 /// The rules of this digest, if any position or service ever named them.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn find(conn: &mut Connection, digest: Hash) -> DbResult<Option<Kept>> {
     Ok(economy_rules::table
         .find(digest.0.to_vec())

@@ -30,7 +30,7 @@ pub struct Turn {
 /// in it already keeps its times.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn enrol(conn: &mut Connection, bot_id: BotId, first_in_seconds: i64) -> DbResult<()> {
     diesel::sql_query(
         "INSERT INTO bot_schedules (bot_id, next_turn_at) \
@@ -60,7 +60,7 @@ statement! {
 /// should this runner die, another takes the same turn after that.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn claim(
     conn: &mut Connection,
     bot_id: BotId,
@@ -77,7 +77,7 @@ pub async fn claim(
 /// whether the claim still held; if not, another runner has taken the turn.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn complete(conn: &mut Connection, turn: &Turn, interval_seconds: i64) -> DbResult<bool> {
     let set = "last_turn_at = clock_timestamp(), turns = turns + 1, \
         next_turn_at = CASE \
@@ -92,7 +92,7 @@ pub async fn complete(conn: &mut Connection, turn: &Turn, interval_seconds: i64)
 /// and its due time, for whoever claims it then. Answers whether the claim still held.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn defer(conn: &mut Connection, turn: &Turn, seconds: i64) -> DbResult<bool> {
     let set = "lease_expires_at = clock_timestamp() + make_interval(secs => $3::float8)";
     give_back(conn, turn, set, seconds).await
@@ -121,7 +121,7 @@ async fn give_back(
 /// When a bot's next turn is due.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn next_turn_at(conn: &mut Connection, bot_id: BotId) -> DbResult<Option<Timestamp>> {
     let at: Option<Timestamp> = bot_schedules::table
         .find(bot_id.0)
@@ -189,7 +189,7 @@ statement! {
 /// day, as the other does.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn reserve_llm(
     conn: &mut Connection,
     bot_id: BotId,
@@ -210,7 +210,7 @@ pub async fn reserve_llm(
 /// has ended is left to that day. Answers whether anything changed.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn settle_llm(
     conn: &mut Connection,
     reservation: &LlmReservation,

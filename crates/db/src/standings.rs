@@ -72,7 +72,7 @@ statement! {
 /// there first goes first among equals.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn best(conn: &mut Connection, limit: i64) -> DbResult<Vec<Standing>> {
     let best = Best { alive: limit, dead: limit, retired: limit };
     Ok(best.load(conn).await?)

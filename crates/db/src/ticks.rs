@@ -67,7 +67,7 @@ pub enum Due {
 /// Ticks that nobody began while no ticker ran are not made up for.
 ///
 /// # Errors
-/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
+/// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].
 pub async fn due(
     conn: &mut Connection,
     rules: &EconomyRules,
@@ -126,7 +126,7 @@ pub async fn due(
 /// The number of the latest tick, open or closed; 0 before the first.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn latest(conn: &mut Connection) -> DbResult<TickNumber> {
     let number: Option<i64> =
         ticks::table.select(diesel::dsl::max(ticks::number)).first(conn).await?;
@@ -136,7 +136,7 @@ pub async fn latest(conn: &mut Connection) -> DbResult<TickNumber> {
 /// When the latest tick began, with its number; `None` before the first.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn latest_begun(conn: &mut Connection) -> DbResult<Option<(TickNumber, Timestamp)>> {
     let row: Option<(i64, Timestamp)> = ticks::table
         .select((ticks::number, ticks::started_at))
@@ -150,7 +150,7 @@ pub async fn latest_begun(conn: &mut Connection) -> DbResult<Option<(TickNumber,
 /// Makes sure that the days ahead have a place for their metrics.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn ensure_metrics_partitions(conn: &mut Connection) -> DbResult<()> {
     diesel::sql_query("SELECT ensure_metrics_partitions(7)").prepared().execute(conn).await?;
     Ok(())
@@ -173,7 +173,7 @@ pub struct TickTotals {
 /// while somebody is left, or when another ticker closed it.
 ///
 /// # Errors
-/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
+/// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].
 pub async fn close(conn: &mut Connection, tick: &Tick) -> DbResult<Option<TickTotals>> {
     tx::run(conn, None, async |conn| {
         let totals: Option<TickTotals> = diesel::sql_query(
@@ -212,7 +212,7 @@ pub async fn close(conn: &mut Connection, tick: &Tick) -> DbResult<Option<TickTo
 /// Whether this tick is still open.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn is_open(conn: &mut Connection, tick: &Tick) -> DbResult<bool> {
     let open: i64 = ticks::table
         .filter(ticks::number.eq(tick.number.0))
@@ -227,7 +227,7 @@ pub async fn is_open(conn: &mut Connection, tick: &Tick) -> DbResult<bool> {
 /// feed says so. Does nothing for a bot that was charged after all.
 ///
 /// # Errors
-/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
+/// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].
 pub async fn record_failure(
     conn: &mut Connection,
     tick: &Tick,

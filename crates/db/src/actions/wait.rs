@@ -17,7 +17,7 @@ use crate::schema::wallets;
 use crate::tx;
 use crate::usage::{self, Usage};
 
-/// A look at the arena after which a bot chose to wait. Its observation has been redeemed.
+/// An observation after which a bot chose to wait. Its observation has been redeemed.
 #[derive(Debug, Clone)]
 pub struct Wait {
     pub bot_id: BotId,

@@ -24,7 +24,7 @@ pub(super) type Columns<'a> = [Option<&'a [u8]>; 9];
 pub(crate) const ENTRY_COLUMNS: &str = "bot_id, sequence, entry_type, amount, balance_after, \
     reference, recorded_at, previous_hash, hash";
 
-/// A row of [`ENTRY_COLUMNS`], for who can go no further behind one that cannot be read.
+/// A row of [`ENTRY_COLUMNS`], for callers that cannot continue after an unreadable one.
 pub(crate) fn read_entry(row: &[u8]) -> DbResult<Entry> {
     let columns = fields::<9>(row).ok_or_else(malformed)?;
     let bot_id = BotId(int8(columns[0]).ok_or_else(malformed)?);

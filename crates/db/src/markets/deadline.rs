@@ -22,7 +22,7 @@ const CLOSE_MAX: i64 = 200;
 /// reads who has bet.
 ///
 /// # Errors
-/// When nothing was written; after [`crate::DbError::OutcomeUnknown`] nobody knows. See [`crate::DbError`].
+/// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].
 pub async fn lock_due(conn: &mut Connection) -> DbResult<Vec<MarketId>> {
     pass_deadline(conn, "source <> 'RESEARCH'", MarketStatus::Locked).await
 }
@@ -31,7 +31,7 @@ pub async fn lock_due(conn: &mut Connection) -> DbResult<Vec<MarketId>> {
 /// During a pause time stands still for it: only what had ended before the pause ends.
 ///
 /// # Errors
-/// When nothing was written; after [`crate::DbError::OutcomeUnknown`] nobody knows. See [`crate::DbError`].
+/// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].
 pub async fn expire_due(conn: &mut Connection) -> DbResult<Vec<MarketId>> {
     const WHICH: &str = "source = 'RESEARCH' AND deadline <= coalesce(paused_at, 'infinity') \
          AND deadline <= coalesce((SELECT p.paused_at FROM arena_pause p), 'infinity')";
@@ -88,7 +88,7 @@ async fn pass_deadline(
 /// that what decides them is read in time.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn due(
     conn: &mut Connection,
     silent: &[MarketSource],
@@ -154,7 +154,7 @@ statement! {
 /// How often the source of a locked market was asked since its deadline.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn asked(conn: &mut Connection, market: &Market) -> DbResult<Asked> {
     let count = CountQuestions {
         gap_max: ASKED_GAP_MAX_SECONDS,

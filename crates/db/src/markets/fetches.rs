@@ -80,7 +80,7 @@ impl From<EvidenceRow> for Evidence {
 /// All evidence of a market, oldest first: retries are bounded, so this is short.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn evidence_of(conn: &mut Connection, market: MarketId) -> DbResult<Vec<Evidence>> {
     let rows: Vec<EvidenceRow> = evidence::table
         .filter(evidence::market_id.eq(market.0))
@@ -151,7 +151,7 @@ async fn evidence_heads(
 /// A market's evidence, newest first, below `before` where given.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn evidence_page(
     conn: &mut Connection,
     market: MarketId,
@@ -164,7 +164,7 @@ pub async fn evidence_page(
 /// The newest evidence of a market and what decided it, oldest first, at most `limit`.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn evidence_shown(
     conn: &mut Connection,
     market: MarketId,

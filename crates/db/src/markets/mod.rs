@@ -279,7 +279,7 @@ pub enum BetsFilter {
 /// Markets, newest first, below number `before` where given.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn page(
     conn: &mut Connection,
     filter: MarketFilter,
@@ -336,7 +336,7 @@ pub struct Bet {
 /// A market's bets or answers, newest first, below `before` where given.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn bets_page(
     conn: &mut Connection,
     market: MarketId,
@@ -357,7 +357,7 @@ pub async fn bets_page(
 /// are: with that many found, the look back through its bets ends.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn open_bets(conn: &mut Connection, bot_id: BotId, count: i32) -> DbResult<Vec<Bet>> {
     if count <= 0 {
         return Ok(Vec::new());

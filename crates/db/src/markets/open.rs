@@ -71,7 +71,7 @@ pub struct Board {
 /// Looks at the board.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn board(conn: &mut Connection) -> DbResult<Board> {
     let max = LATEST_MAX;
     let subjects: Vec<(String, String)> = Subjects { max }.load(conn).await?;

@@ -305,7 +305,7 @@ impl TickEngine {
     /// Decides a whole tick and keeps what it would write, writing nothing.
     ///
     /// # Errors
-    /// When Postgres cannot be asked: see [`DbError`].
+    /// If Postgres does not answer: see [`DbError`].
     pub async fn prepare(
         &mut self,
         tick: &Tick,
@@ -332,7 +332,7 @@ impl TickEngine {
     /// locking, deciding, hashing and keeping the tick's totals.
     ///
     /// # Errors
-    /// When Postgres cannot be asked: see [`DbError`].
+    /// If Postgres does not answer: see [`DbError`].
     pub async fn write_prepared(&mut self, tick: &Tick, prepared: &Prepared) -> DbResult<()> {
         let mut session = match self.session.take() {
             Some(session) => session,

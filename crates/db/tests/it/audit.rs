@@ -145,7 +145,7 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
         ),
         ("UPDATE wallets SET head_hash = sha256('x') WHERE bot_id = {bot}", "wallet.hash"),
         ("UPDATE wallets SET status = 'DEAD' WHERE bot_id = {bot}", "wallet.status"),
-        ("UPDATE bots SET status = 'DEAD' WHERE id = {bot}", "balance of the dead"),
+        ("UPDATE bots SET status = 'DEAD' WHERE id = {bot}", "balance of a dead bot"),
         ("UPDATE predictions SET payout = payout + 1 WHERE status = 'WON'", "positions"),
         (
             "UPDATE predictions SET direction = 'DOWN' WHERE status = 'WON'",
