@@ -1,13 +1,13 @@
 //! The house's budget for price predictions: a limit on all it mints for them within any hour.
 //!
-//! The house adds to the stake of a right prediction. What it would add if every open one were right
-//! stands in `house_exposure`, what it did add in `house_minted` by the minute. A wager is taken while
-//! both together, the minutes of the last hour counted, stay within the budget with what the wager
-//! itself could cost. So whatever settles when, no hour costs more: all of it was open or paid at the
-//! last wager before it, or within it.
+//! The house adds to the stake of a right prediction. `house_exposure` has the amount if every open
+//! one were right, `house_minted` the minted amounts by the minute. A wager is accepted while both
+//! together, for the last hour, stay within the budget with the wager's own possible cost. So no
+//! hour costs more, whenever predictions are settled: all of it was open or paid at the last wager
+//! before or within it.
 //!
-//! Wagers look without a lock first, and refuse by that. Those that are taken lock the one row last of
-//! all, just before they commit, and look again: many API processes cannot overdraw together.
+//! Wagers first check without a lock, and may be refused by that. Accepted ones lock the one row
+//! last, just before they commit, and check again: many API processes cannot overdraw together.
 
 use diesel_async::RunQueryDsl;
 use futures_util::future::join;

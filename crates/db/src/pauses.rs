@@ -1,10 +1,10 @@
 //! Pauses by an operator: of the whole arena, one bot or one market.
 //!
-//! What a bot is held by stands in its wallet, and what a market is held by in its row: whoever
-//! moves money locks these first, and sees it. The arena has no row that everybody could lock
-//! without waiting for everybody else, so there is a lock of Postgres' own that all share who move
-//! money ([`WhilePaused::Refuse`]) and that a pause takes alone: once [`pause_arena`] has answered, all who
-//! were moving have ended, and all who come see it.
+//! A bot's pause is in its wallet row, and a market's in its row: every transaction that moves
+//! money locks these first, and sees the pause. For the arena, a common row lock would serialise
+//! all transactions. So each transaction that moves money takes a shared advisory lock
+//! ([`WhilePaused::Refuse`]), and a pause takes it exclusively: when [`pause_arena`] has returned,
+//! all such transactions have ended, and all later ones see the pause.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -33,9 +33,9 @@ const PAUSE_LOCK: i64 = 0x50_4155_5345;
 /// Whether a pause of the arena stops an act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhilePaused {
-    /// What agents, the clock and the house do: not while the arena is paused.
+    /// Work of agents, the clock and the house: not while the arena is paused.
     Refuse,
-    /// What an operator does by hand, and what moves no money.
+    /// Operators' commands, and work that moves no money.
     Proceed,
 }
 
@@ -63,13 +63,13 @@ impl WhilePaused {
     }
 }
 
-/// What stands in two columns that are both set or both not.
+/// A value of two columns that are both set or both NULL.
 pub(crate) fn pause_in(since: Option<Timestamp>, reason: Option<String>) -> Option<Pause> {
     Some(Pause { since: since?, reason: reason? })
 }
 
-/// Why the arena is paused, if it is. It may be another moment by now: what moves money asks under
-/// its lock.
+/// Why the arena is paused, if it is. It may have changed since: transactions that move money check
+/// under their lock.
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
@@ -82,10 +82,10 @@ pub async fn arena(conn: &mut Connection) -> DbResult<Option<Pause>> {
     Ok(row.map(|(since, reason)| Pause { since, reason }))
 }
 
-/// What became of a request to pause or resume.
+/// The result of a request to pause or resume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PauseChange<T> {
-    /// What is paused, or was.
+    /// The present pause, or the former one.
     pub subject: T,
     /// How it stands now.
     pub pause: Option<Pause>,
@@ -93,11 +93,11 @@ pub struct PauseChange<T> {
     pub changed: bool,
 }
 
-/// Pauses the arena. When this has answered, whoever was moving money has ended, and nobody moves
-/// any until [`resume_arena`]. Told again, it keeps the first reason.
+/// Pauses the arena. When this returns, all transactions that move money have ended, and no new one
+/// begins until [`resume_arena`]. Told again, it keeps the first reason.
 ///
 /// # Errors
-/// [`crate::DbError::Unavailable`] when somebody's transaction did not end within the lock time-out
+/// [`crate::DbError::Unavailable`] if a transaction did not end within the lock time-out
 /// ([`crate::pool::LOCK_SECONDS`]): nothing is paused then, try again.
 pub async fn pause_arena(
     conn: &mut Connection,
@@ -153,7 +153,7 @@ pub async fn resume_arena(
     .await
 }
 
-/// What an operator wants of a bot's or a market's pause.
+/// An operator's request for a bot's or a market's pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
     Paused,
@@ -222,8 +222,8 @@ async fn pause_bot(
 }
 
 /// Pauses or resumes one market that is not settled. A paused market takes no bet and no answer and
-/// pays nothing; it is locked at its deadline and its source is read all the same, so that nothing
-/// is lost.
+/// pays nothing; it is still locked at its deadline and its source is still read, so that no
+/// evidence is lost.
 ///
 /// # Errors
 /// [`Refusal::MarketSettled`] for a pause of one that is settled.

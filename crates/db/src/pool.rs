@@ -35,15 +35,14 @@ pub(crate) const READ_ONLY: &str =
 /// A connection lent by [`Database::get`]; it dereferences to [`Connection`].
 pub type PooledConnection = Object<Connection>;
 
-/// What a URL ends with that leads through a pooler in transaction mode, PgBouncer say.
+/// The end of a URL for a pooler in transaction mode, such as PgBouncer.
 pub const POOLER_PARAMETER: &str = "pooler=transaction";
 
 /// How to reach Postgres.
 #[derive(Clone)]
 pub struct DatabaseConfig {
-    /// A `postgres://` URL; [`crate::tls`] has what it may say of encryption. It holds a password: this type
-    /// has no `Debug`. With `?pooler=transaction`
-    /// nothing relies on a session.
+    /// A `postgres://` URL; see [`crate::tls`] for its parameters of encryption. It holds a
+    /// password: this type has no `Debug`. With `?pooler=transaction` nothing relies on a session.
     pub url: String,
     /// The most connections at once.
     pub pool_size: usize,
@@ -61,14 +60,14 @@ pub struct Database {
 pub struct PoolUse {
     /// Lent at this moment.
     pub in_use: usize,
-    /// Open, and lent to nobody.
+    /// Open and unused.
     pub idle: usize,
     /// Callers that wait for one.
     pub waiting: usize,
     pub size_max: usize,
 }
 
-/// What new connections are made with, and those that were.
+/// The URL for new connections, and the open connections.
 #[derive(Clone)]
 struct Current {
     pool: Pool<Connection>,
@@ -87,9 +86,9 @@ impl Database {
         Ok(Database { current: Arc::new(RwLock::new(current)), pool_size })
     }
 
-    /// Goes on with another URL, of the same database under other credentials, once it is proven
-    /// to work; on an error nothing has changed. Idle connections of the old URL end at once, and
-    /// those on loan as they come back: whoever has one keeps it to the end of its work.
+    /// Goes on with another URL, of the same database under other credentials, once it is proven to
+    /// work; on an error nothing has changed. Idle connections of the old URL end at once, and used
+    /// ones when they are returned: a caller keeps its connection to the end of its work.
     ///
     /// # Errors
     /// Those of [`Database::connect`].
@@ -140,7 +139,7 @@ impl Database {
     /// Asks Postgres whether it takes writes, and writes nothing.
     ///
     /// # Errors
-    /// [`DbError::ReadOnly`] says why it does not, and what to do.
+    /// [`DbError::ReadOnly`] with the reason, and what to do.
     pub async fn must_take_writes(&self) -> DbResult<()> {
         let mut connection = self.get().await?;
         let state = diesel::dsl::sql::<(diesel::sql_types::Bool, diesel::sql_types::Bool)>(
@@ -154,7 +153,7 @@ impl Database {
         }
     }
 
-    /// Whether the database has exactly the migrations this build knows.
+    /// Whether the database has exactly this build's migrations.
     ///
     /// # Errors
     /// If Postgres does not answer: see [`DbError`].
@@ -163,8 +162,9 @@ impl Database {
         migrations::state(&mut connection).await
     }
 
-    /// Which arena this is: another one after a reset, the same one after a restore. Who restores an
-    /// older state should draw a new one: bots registered since are gone, and their ids come again.
+    /// Which arena this is: another one after a reset, the same one after a restore. After a
+    /// restore of an older state draw a new one: bots registered since are lost, and their ids are
+    /// assigned again.
     ///
     /// # Errors
     /// If Postgres does not answer: see [`DbError`].
@@ -190,9 +190,8 @@ impl Database {
         }
     }
 
-    /// A connection beside the pool, for streams and bulk work.
-    /// Behind a pooler it has no settings and must prepare what it needs in each transaction,
-    /// begun by [`begin`].
+    /// A connection outside of the pool, for streams and bulk work. Behind a pooler it has no
+    /// settings and must prepare its statements in each transaction, begun by [`begin`].
     ///
     /// # Errors
     /// [`DbError::Unavailable`] when Postgres cannot be reached in time.
@@ -248,8 +247,8 @@ pub async fn now(conn: &mut Connection) -> DbResult<Timestamp> {
 
 const ENCODING_QUERY: &str = "current_setting('server_encoding')";
 
-/// Names, texts of agents and evidence are in every script: another encoding would refuse some of
-/// them one day, or keep bytes that nobody can read.
+/// Names, texts of agents and evidence can be in every script: another encoding would refuse some
+/// of them, or store unreadable bytes.
 fn insist_on_utf8(encoding: String) -> DbResult<()> {
     match encoding.as_str() {
         "UTF8" => Ok(()),
@@ -257,7 +256,7 @@ fn insist_on_utf8(encoding: String) -> DbResult<()> {
     }
 }
 
-/// A bare client, driven by a task of its own; direct, its session has the time-outs.
+/// A bare client, driven by its own task; without a pooler, its session has the time-outs.
 pub(crate) async fn connect_raw(url: &str) -> DbResult<tokio_postgres::Client> {
     let opening = async {
         let (url, pooled) = split_pooler(url);
@@ -298,8 +297,8 @@ pub(crate) fn begin(statement: &str) -> String {
     format!("{statement}; {}", session_settings("SET LOCAL"))
 }
 
-/// Has the driver look up every type of the schema while it may. It keeps what it learns, but also
-/// the prepared statements by which it asked, and those do not outlive this transaction.
+/// Has the driver look up every type of the schema while it may. It caches the types, but also the
+/// prepared statements of its queries, and those do not outlive this transaction.
 async fn learn_types(client: &tokio_postgres::Client) -> DbResult<()> {
     let row = client
         .query_one(
@@ -337,7 +336,7 @@ fn parse(url: &str) -> DbResult<tokio_postgres::Config> {
     Ok(config)
 }
 
-/// What `pg_stat_activity` shows of this process: `ledgerdome-api`.
+/// The name of this process in `pg_stat_activity`: `ledgerdome-api`.
 fn application_name() -> String {
     let executable = std::env::current_exe().ok();
     let name = executable.as_deref().and_then(|path| path.file_stem()?.to_str());
@@ -356,14 +355,14 @@ pub(crate) async fn establish(url: &str) -> diesel::ConnectionResult<Connection>
     in_time(opening).await.unwrap_or_else(|silent| Err(ConnectionError::BadConnection(silent)))
 }
 
-/// A client whose connection is driven by a task of its own, and read along for the codes of errors.
-/// The task ends when the client is dropped; an error reaches the client's pending queries.
+/// A client whose connection is driven by its own task, and monitored for error codes. The task
+/// ends when the client is dropped; an error reaches the client's pending queries.
 async fn connect(url: &str) -> DbResult<tokio_postgres::Client> {
     let (url, tls) = tls::split(url)?;
     tls.connect(parse(&url)?).await
 }
 
-/// The bare message: whoever asked for the connection says that Postgres is unavailable.
+/// The bare message: the caller adds that Postgres is unavailable.
 fn refused(error: DbError) -> ConnectionError {
     let message = match error {
         DbError::Unavailable(message) | DbError::Query(message) => message,
@@ -395,7 +394,7 @@ async fn open_pooled(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
     Ok(connection)
 }
 
-/// The time-outs; `set` says for how long.
+/// The time-outs; `set` has their lengths.
 fn session_settings(set: &str) -> String {
     format!(
         "{set} idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_SECONDS}s'; \
@@ -405,7 +404,7 @@ fn session_settings(set: &str) -> String {
     )
 }
 
-/// A connection for the schema's owner, beside any pool.
+/// A connection for the schema's owner, outside of any pool.
 pub(crate) async fn connect_owner(url: &str) -> DbResult<AsyncPgConnection> {
     let mut connection = in_time(open(url))
         .await

@@ -14,7 +14,7 @@ use crate::schema::sql_types::{Array, BigInt, Instant, Text};
 use crate::schema::{bots, posts};
 use crate::sql::{Prepare, column, reached};
 
-/// A post as it stands in the feed.
+/// A post of the feed.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
 pub struct Post {
     pub id: i64,

@@ -1,4 +1,4 @@
-//! Price predictions: read by everybody, settled by the oracle. [`crate::actions`] places them.
+//! Price predictions: public, and settled by the oracle. [`crate::actions`] places them.
 
 mod judge;
 mod settle;
@@ -89,8 +89,8 @@ pub async fn page(
 /// The most predictions that one call of [`assign_start_prices`] serves.
 pub const START_MAX: i64 = 5_000;
 
-/// Gives open predictions without a start price the first sample that was taken in time after it was
-/// due, where one was; oldest first, at most [`START_MAX`] of each set of rules. Returns how many got
+/// Gives open predictions without a start price the first sample after the due time, if one was
+/// taken in time; oldest first, at most [`START_MAX`] of each set of rules. Returns how many got
 /// theirs. Moves no money. `in_force` are for rows that name no rules.
 ///
 /// # Errors
@@ -113,7 +113,7 @@ pub async fn assign_start_prices(
         let in_time = rules.in_time_seconds();
         // Where no sample was taken in time, none will be: history decides, one by one.
         let hopeless = rules.sample_lag_seconds + in_time + SAMPLE_AGE_MAX_SECONDS;
-        // Not prepared: a plan for whatever values may come reads far more than one for these.
+        // Not prepared: a generic plan reads far more than one for these values.
         assigned += diesel::sql_query(
             // The ids once more as an array: for so many at once, a join alone would read all predictions.
             "WITH o AS MATERIALIZED ( \

@@ -1,8 +1,8 @@
 //! Login roles: one takes another's place, so that its credentials can be thrown away.
 //!
-//! All state is in Postgres. A successor is marked as such with a comment for as long as its
-//! predecessor exists, so that whoever finds one half-way knows what is left to do. Each function is
-//! one transaction or one statement, and does nothing the second time.
+//! All state is in Postgres. A comment marks a successor as long as its predecessor exists, so that
+//! an interrupted rotation can be continued. Each function is one transaction or one statement, and
+//! does nothing the second time.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ const NAME_LISTS: &str = "'local_preload_libraries', 'search_path', 'session_pre
 
 const GRANTABLE: &str = "CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END";
 
-/// What the role `$1` has and may, as statements that give the same to `$2`.
+/// The rights of the role `$1`, as statements that grant them to `$2`.
 const SAME_FOR: &str = "
 WITH old AS (SELECT oid, rolname FROM pg_roles WHERE rolname = $1),
 database_settings AS (
@@ -81,7 +81,7 @@ FROM old, pg_default_acl f JOIN pg_roles r ON r.oid = f.defaclrole
 WHERE old.oid IN (f.defaclrole, a.grantee)
 ORDER BY statement";
 
-/// A session of somebody under a role.
+/// A session of a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleSession {
     pub pid: i32,
@@ -96,13 +96,13 @@ pub struct RoleAdmin {
 
 /// The role that the URL logs in as.
 pub fn role_of(url: &str) -> Option<String> {
-    // The driver knows no parameters of ours.
+    // The driver does not support our parameters.
     let (url, _) = crate::tls::split(&crate::pool::split_pooler(url).0).ok()?;
     let config: tokio_postgres::Config = url.parse().ok()?;
     config.get_user().map(str::to_owned)
 }
 
-/// What a login under the URL may do.
+/// The rights of a login by the URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     pub reads: bool,
@@ -111,7 +111,7 @@ pub struct Standing {
     pub owns_ledger: bool,
 }
 
-/// Logs in and asks Postgres what that role may do with the ledger.
+/// Logs in and reads that role's rights on the ledger.
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
@@ -158,7 +158,7 @@ pub async fn others_that_append(database: &Database, role: &str) -> DbResult<Vec
 }
 
 impl RoleAdmin {
-    /// Logs in, and waits for nobody: two rotations at once are a mistake.
+    /// Logs in without waiting for the lock: two rotations at once are a mistake.
     ///
     /// # Errors
     /// [`DbError::Unavailable`] when the role cannot log in; [`DbError::Query`] while another rotation is at
@@ -192,7 +192,7 @@ impl RoleAdmin {
         Ok(self.client.query_opt(ask, &[&role]).await?.is_some())
     }
 
-    /// Whose place the role is taking, while that one still exists.
+    /// The predecessor of the role, while it exists.
     ///
     /// # Errors
     /// If Postgres does not answer: see [`DbError`].
@@ -213,7 +213,7 @@ impl RoleAdmin {
     /// # Errors
     /// When Postgres refuses: see [`DbError`]. Then nothing was changed.
     pub async fn succeed(&mut self, old: &str, new: &str, password: &str) -> DbResult<()> {
-        // What reaches the server, and perhaps its log, is no password.
+        // The server, and perhaps its log, gets only a hash and no password.
         let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
         let known = self.exists(new).await?;
         self.patiently(async |transaction| {
@@ -242,7 +242,8 @@ impl RoleAdmin {
         .await
     }
 
-    /// What `old` owns in this database goes to `new`: the database first, then all in it.
+    /// Transfers the objects of `old` in this database to `new`: the database first, then all in
+    /// it.
     ///
     /// # Errors
     /// When Postgres refuses: see [`DbError`].
@@ -261,7 +262,7 @@ impl RoleAdmin {
         .await
     }
 
-    /// Who is logged in as the role, in any database.
+    /// The sessions of the role, in any database.
     ///
     /// # Errors
     /// If Postgres does not answer: see [`DbError`].
@@ -289,7 +290,7 @@ impl RoleAdmin {
     /// Ends the role, and with it the mark on the one that took its place.
     ///
     /// # Errors
-    /// When Postgres refuses, because the role still owns something, say: see [`DbError`].
+    /// If Postgres refuses, for example because the role still owns something: see [`DbError`].
     pub async fn remove(&mut self, old: &str, new: &str) -> DbResult<()> {
         self.patiently(async |transaction| {
             run(transaction, "format('DROP OWNED BY %I', $1::text)", &[old]).await?;
@@ -300,7 +301,7 @@ impl RoleAdmin {
         .await
     }
 
-    /// Runs the work in a transaction, again when somebody else held what it needs.
+    /// Runs the work in a transaction, again if another transaction held its locks.
     async fn patiently(
         &mut self,
         work: impl AsyncFn(&Transaction<'_>) -> Result<(), tokio_postgres::Error>,
@@ -341,7 +342,7 @@ async fn run(
 }
 
 fn is_passing(error: &tokio_postgres::Error) -> bool {
-    // The last is what Postgres says of two who change one row of its catalogues.
+    // The last is Postgres' error for two concurrent changes of one catalogue row.
     let passing =
         [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::INTERNAL_ERROR];
     error.code().is_some_and(|code| passing.contains(code))

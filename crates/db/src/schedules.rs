@@ -1,6 +1,6 @@
 //! When each hosted bot thinks next, which runner has it, and what its thinking costs today: what
-//! the bot runner uses the database for. No restart skips a turn or repeats one, and none forgets
-//! what was spent.
+//! the bot runner uses the database for. A restart neither skips nor repeats a turn, and does not
+//! lose the spent amount.
 
 use std::fmt;
 
@@ -73,7 +73,7 @@ pub async fn claim(
 }
 
 /// Ends a claimed turn and sets the next `interval_seconds` after the moment this one was due, or
-/// from now where that has passed: turns missed while no runner ran are not made up for. Answers
+/// from now where that has passed: turns missed while no runner ran are not repeated. Answers
 /// whether the claim still held; if not, another runner has taken the turn.
 ///
 /// # Errors
@@ -88,8 +88,8 @@ pub async fn complete(conn: &mut Connection, turn: &Turn, interval_seconds: i64)
     give_back(conn, turn, set, interval_seconds).await
 }
 
-/// Puts a claimed turn off by `seconds`, 0 for not at all: it stays the same turn, with its number
-/// and its due time, for whoever claims it then. Answers whether the claim still held.
+/// Defers a claimed turn by `seconds`, 0 for not at all: it stays the same turn, with its number
+/// and its due time, for the next claim. Answers whether the claim still held.
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
@@ -142,10 +142,10 @@ impl fmt::Display for SpendingDay {
     }
 }
 
-/// What became of a wish to spend.
+/// The result of a request to spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Allowance {
-    /// The amount is set aside, and counts as spent until [`settle_llm`] says what it was.
+    /// The amount is reserved, and counts as spent until [`settle_llm`] sets the real cost.
     Granted(LlmReservation),
     /// It would have lifted the day's sum above the cap. Nothing was written.
     Refused { day: SpendingDay },
@@ -182,7 +182,7 @@ statement! {
 }
 
 /// Sets aside what a model call can cost at most, if the bot's sum of the day then stays within
-/// `cap_usd`. Of several runners that ask at once, as many are granted as fit. A bot that is in no
+/// `cap_usd`. Of several concurrent runners, as many are granted as fit. A bot that is in no
 /// schedule is refused.
 ///
 /// The day never goes back: a statement that waited for another past midnight counts for the new
@@ -206,8 +206,8 @@ pub async fn reserve_llm(
     })
 }
 
-/// Puts what a call cost in the place of what was set aside for it. A reservation of a day that
-/// has ended is left to that day. Answers whether anything changed.
+/// Replaces the reserved amount of a call by its real cost. A reservation of a day that has ended
+/// is left to that day. Answers whether anything changed.
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].

@@ -9,7 +9,7 @@ use crate::pool::Connection;
 use crate::schema::sql_types::{BigInt, Instant, Nullable, Units};
 use crate::sql::statement;
 
-/// Who is there and how much money.
+/// The numbers of bots and the money supply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Census {
     pub alive: i64,

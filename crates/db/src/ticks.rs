@@ -1,13 +1,13 @@
 //! The time engine: every living bot exactly once a tick, in chunks.
 //!
-//! A chunk is one transaction: it locks the wallets of the next thousand bots that the tick has
-//! not reached, lets [`economy::tick`] decide on each in memory, and writes entries, wallets,
-//! metrics, posts and events in bulk. A wallet that names the tick has been charged for it, so a
-//! chunk that is run again, here or in another ticker, charges nobody twice.
+//! A chunk is one transaction: it locks the wallets of the next thousand bots that the tick has not
+//! reached, lets [`economy::tick`] decide on each in memory, and writes entries, wallets, metrics,
+//! posts and events in bulk. A charged wallet has the tick's number, so a repeated chunk, here or
+//! in another ticker, charges no bot twice.
 //!
 //! Locking and sealing are those of [`crate::ledger`]; only the transport differs. COPY is three
-//! times as fast as INSERT here, and the async diesel has no COPY, so the engine keeps a connection
-//! of its own.
+//! times as fast as INSERT here, and the async diesel has no COPY, so the engine has its own
+//! connection.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
@@ -50,7 +50,7 @@ pub struct Tick {
     pub started_at: Timestamp,
 }
 
-/// What there is to do for a ticker.
+/// The work of a ticker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Due {
     /// A tick that began now.
@@ -64,7 +64,7 @@ pub enum Due {
 }
 
 /// Begins the next tick if the last is closed and `tick_rate_seconds` have passed since it began.
-/// Ticks that nobody began while no ticker ran are not made up for.
+/// Ticks missed while no ticker ran are not repeated.
 ///
 /// # Errors
 /// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].
@@ -156,7 +156,7 @@ pub async fn ensure_metrics_partitions(conn: &mut Connection) -> DbResult<()> {
     Ok(())
 }
 
-/// What a whole tick did.
+/// The totals of a whole tick.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 pub struct TickTotals {
     #[diesel(sql_type = BigInt)]
@@ -169,8 +169,8 @@ pub struct TickTotals {
     pub fees: String,
 }
 
-/// Closes the tick if every living bot was reached, and tells its totals in a `tick` event. `None`
-/// while somebody is left, or when another ticker closed it.
+/// Closes the tick if every living bot was reached, and writes its totals to a `tick` event. `None`
+/// while a bot is left, or if another ticker closed it.
 ///
 /// # Errors
 /// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].
@@ -223,8 +223,8 @@ pub async fn is_open(conn: &mut Connection, tick: &Tick) -> DbResult<bool> {
     Ok(open > 0)
 }
 
-/// Records that a bot could not be charged in this tick: it is passed over, not charged, and its
-/// feed says so. Does nothing for a bot that was charged after all.
+/// Records that a bot could not be charged in this tick: it is skipped without a charge, with a
+/// post in its feed. Does nothing for a bot that was charged after all.
 ///
 /// # Errors
 /// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].
@@ -270,15 +270,15 @@ pub async fn record_failure(
 /// Which bots a chunk takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
-    /// The next bots behind `after` that nobody holds right now.
+    /// The next bots after `after` with free wallets.
     Free { after: BotId, limit: i64 },
-    /// The next bots behind `after`, waiting for whoever holds them.
+    /// The next bots after `after`, waiting for locks.
     Waiting { after: BotId, limit: i64 },
-    /// Just these, waiting for whoever holds them.
+    /// Only these, waiting for locks.
     Exactly(Vec<BotId>),
 }
 
-/// What a chunk did.
+/// The result of a chunk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChunkReport {
     pub bots: usize,

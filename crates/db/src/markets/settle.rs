@@ -75,17 +75,17 @@ async fn deciding_side(conn: &mut Connection, id: MarketId) -> DbResult<Option<S
     Ok(side.flatten())
 }
 
-/// Who calls a market off.
+/// The actor who voids a market.
 #[derive(Debug, Clone, Copy)]
 pub enum VoidBy<'a> {
-    /// An operator, who may do it to any market that is not settled.
+    /// An operator, for any market that is not settled.
     Operator(&'a Operator),
     /// The oracle, whose sources have not answered for too long.
     Patience(&'a EconomyRules),
 }
 
 /// Calls a market off: the living get their stakes back. With an audit row, in one transaction.
-/// Research has no open stakes: what a wrong answer lost stays lost.
+/// Research has no open stakes: the stakes of wrong answers stay lost.
 ///
 /// # Errors
 /// [`Refusal::MarketSettled`] for one that is settled; for [`VoidBy::Patience`] also while there is
@@ -137,7 +137,7 @@ enum Ending {
 }
 
 impl Ending {
-    /// What the market's row says from then on.
+    /// The final values of the market's row.
     fn apply(&self, market: &mut Market) {
         match self {
             Ending::Decided(side) => {
@@ -331,8 +331,8 @@ pub(super) async fn conclude(
     reached(changed, 1, format_args!("market {} is gone", market.id))
 }
 
-/// The bettors of one settlement whose post is written: those with the largest stakes. Everybody
-/// else's payout is told by its entry, and a feed of ten thousand lines tells nothing.
+/// The bettors of one settlement whose post is written: those with the largest stakes. The entries
+/// show all other payouts, and a feed of ten thousand lines would be useless.
 const POSTS_MAX: usize = 100;
 
 /// Posts for the largest bettors, and the events.

@@ -19,7 +19,7 @@ use crate::sql::SqlTotal;
 #[derive(Default)]
 pub(super) struct Chunk {
     pub(super) wallets: Vec<Wallet>,
-    /// What fell to the house, a wallet each.
+    /// The house's amounts, one for each wallet.
     pub(super) burned: Vec<SqlTotal>,
     /// Entropy that was charged, a wallet each.
     pub(super) fees: Vec<SqlTotal>,
@@ -68,7 +68,7 @@ impl Chunk {
                 }
             }
             let fee = match (tick.enforcement, outcome.fate) {
-                // What a liquidation takes is no fee.
+                // The amount of a liquidation is not a fee.
                 (Enforcement::Enforce, Fate::Liquidated) => 0,
                 _ => i128::from(outcome.fee.units()),
             };

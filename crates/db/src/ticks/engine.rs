@@ -1,4 +1,4 @@
-//! One chunk of a tick in one transaction, on a connection of its own.
+//! One chunk of a tick in one transaction, on its own connection.
 
 use futures_util::SinkExt;
 use futures_util::future::{join, join3};
@@ -17,8 +17,8 @@ use crate::sql::SqlTotal;
 
 /// The ticker's own connection, with its statements prepared.
 ///
-/// After any error the connection is thrown away: a COPY that was refused in the middle of a
-/// pipeline leaves it out of step with the server.
+/// After any error the connection is discarded: a COPY refused inside a pipeline leaves it out of
+/// sync with the server.
 pub struct TickEngine {
     database: Database,
     session: Option<Session>,
@@ -26,7 +26,7 @@ pub struct TickEngine {
 
 struct Session {
     client: Client,
-    /// Behind a pooler they are those of the present transaction.
+    /// Behind a pooler they belong to the present transaction.
     statements: Statements,
     pooled: bool,
 }
@@ -187,7 +187,7 @@ impl Session {
         Ok(())
     }
 
-    /// The tick's totals, and what there is to say of those who died.
+    /// The tick's totals, and the posts about bots that died.
     async fn conclude(&self, tick: &Tick, chunk: &Chunk) -> DbResult<()> {
         let count = |len: usize| i64::try_from(len).unwrap_or(i64::MAX);
         let ticked = count(chunk.report.bots);
