@@ -12,7 +12,7 @@ pub enum ClientError {
     #[error("{0}")]
     Problem(Box<ProblemAnswer>),
     /// An error that did not come from the arena itself, e.g. from a proxy in front of it.
-    #[error("{endpoint} answered {status} and not as the arena does; is API_URL right?")]
+    #[error("{endpoint} answered {status} in an unexpected form; is API_URL right?")]
     Status {
         /// Method and URL.
         endpoint: String,
@@ -171,7 +171,7 @@ pub enum SetupError {
     )]
     BaseUrl,
     /// The credential does not fit a header.
-    #[error("the credential holds characters that no HTTP header can carry")]
+    #[error("the credential has characters that are not allowed in an HTTP header")]
     Credential,
     /// The machine's certificates cannot be read, or the like.
     #[error("the HTTP client cannot be set up; are the system's certificates installed?")]

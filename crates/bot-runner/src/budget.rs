@@ -55,13 +55,13 @@ pub struct Mind {
 #[derive(Debug, thiserror::Error)]
 pub enum MindError {
     /// The call was not made.
-    #[error("the bot's thinking has cost all it may today (LLM_DAILY_USD)")]
+    #[error("the bot's model calls have used up today's limit (LLM_DAILY_USD)")]
     Spent,
     /// The call was not made.
-    #[error("{model} has no price in the price book, so its calls cannot be held to LLM_DAILY_USD")]
+    #[error("{model} has no price in the price book, so LLM_DAILY_USD cannot limit its calls")]
     Unpriced { model: String },
     /// The call was not made.
-    #[error("what thinking has cost today cannot be read: {0}")]
+    #[error("today's cost of model calls cannot be read: {0}")]
     Database(#[from] DbError),
     #[error(transparent)]
     Model(#[from] LlmError),

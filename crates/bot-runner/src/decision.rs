@@ -57,15 +57,15 @@ pub enum Action {
 pub enum Waiting {
     #[error("the model chose to wait")]
     Chosen,
-    #[error("the model is less confident than it takes")]
+    #[error("the model's confidence is too low")]
     Unsure,
-    #[error("what the model chose cannot be done now")]
+    #[error("the model's choice is not possible now")]
     NotPossible,
-    #[error("thinking has cost all that it may today")]
+    #[error("model calls have used up today's limit")]
     Spent,
-    #[error("no more predictions may be open")]
+    #[error("the limit of open predictions is reached")]
     TooManyOpen,
-    #[error("what may still be staked is less than the smallest stake")]
+    #[error("the allowed stake is less than the smallest stake")]
     NothingToStake,
 }
 
@@ -80,13 +80,13 @@ pub enum Unusable {
     Action,
     #[error("the model's direction is neither UP nor DOWN")]
     Direction,
-    #[error("the model's confidence is no decimal from 0 to 1")]
+    #[error("the model's confidence is not a decimal from 0 to 1")]
     Confidence,
-    #[error("the model's stake_fraction is no decimal from 0 to 1")]
+    #[error("the model's stake_fraction is not a decimal from 0 to 1")]
     StakeFraction,
     #[error("the model's answer {0}")]
     Answer(#[from] AnswerError),
-    #[error("the model's bets are no list")]
+    #[error("the model's bets are not a list")]
     Bets,
 }
 

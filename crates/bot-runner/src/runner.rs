@@ -78,7 +78,7 @@ pub enum End {
     Stopped,
     #[error("the bot is {0}")]
     NotAlive(BotStatus),
-    #[error("the arena refuses its key, or does not know the bot: run `arenactl sync-keys`")]
+    #[error("the arena refuses its key, or has no such bot: run `arenactl sync-keys`")]
     KeyRefused,
     #[error("its loop panicked; see above")]
     Panicked,

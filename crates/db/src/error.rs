@@ -63,15 +63,18 @@ pub enum Conflict {
     HandleTaken,
     #[error("this observation was used before")]
     ObservationUsed,
-    #[error("there is a bet or an answer of this bot already")]
+    #[error("this bot already has a bet or an answer here")]
     AlreadyIn,
-    #[error("a market of this id is there already")]
+    #[error("a market with this id already exists")]
     MarketExists,
-    #[error("these credentials were rotated away")]
+    #[error("these credentials were rotated and are no longer valid")]
     CredentialsSuperseded,
-    #[error("other wagers used up what the house may lose this hour")]
+    #[error("other wagers used up the house's budget of this hour")]
     HouseBudget,
-    #[error("a request with this Idempotency-Key is being served or was served otherwise")]
+    #[error(
+        "another request with this Idempotency-Key is running or has already finished; wait a \
+         moment and send the same request again"
+    )]
     IdempotencyKey,
 }
 

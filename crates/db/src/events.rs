@@ -53,7 +53,7 @@ pub struct Position {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be a position as the stream told it, such as 7341-12")]
+#[error("must be a position from the stream, such as 7341-12")]
 pub struct PositionError;
 
 impl Position {

@@ -67,7 +67,7 @@ pub enum PriceBookError {
     Empty { model: String, field: &'static str },
     #[error("{model}: `{field}` must not be negative in the prices from {from}")]
     Negative { model: String, field: &'static str, from: Timestamp },
-    #[error("{model}: `from` is {from} for two prices; nobody can say which holds")]
+    #[error("{model}: two prices have the same `from`, {from}")]
     SameMoment { model: String, from: Timestamp },
     #[error("{model}: `{field}` is {name}, which names another entry or this one twice")]
     TakenName { model: String, field: &'static str, name: String },

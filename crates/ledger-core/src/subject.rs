@@ -92,7 +92,7 @@ pub struct Keyword(String);
 pub enum KeywordError {
     #[error("must have 1 to {KEYWORD_MAX_CHARS} characters")]
     Length,
-    #[error("must hold a letter or digit")]
+    #[error("must contain a letter or digit")]
     NoWord,
     #[error("must have no spaces around it, single ones within, and no control characters")]
     Spacing,

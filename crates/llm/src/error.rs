@@ -9,13 +9,13 @@ pub enum LlmError {
     #[error("the model did not answer in time; raise LLM_TIMEOUT_SECONDS or use a faster model")]
     Timeout,
     /// 429. `retry_after` is what the provider asked for, if it did.
-    #[error("the provider limits the rate of calls; ask less often or raise the quota")]
+    #[error("the provider limits the rate of calls; make fewer calls or raise the quota")]
     RateLimited { retry_after: Option<Duration> },
     /// The model or the provider's filter declined to answer.
     #[error("the model refused to answer")]
     Refused,
     /// The provider's filter turned the question away before a model was asked.
-    #[error("the provider's filter turned the question away")]
+    #[error("the provider's filter refused the prompt")]
     Filtered,
     /// The answer ended at the limit of output tokens before it was whole, or before it began:
     /// thinking counts too.
@@ -26,13 +26,13 @@ pub enum LlmError {
     )]
     CutOff { max_output_tokens: u32 },
     /// The answer has the status of a success and is an error, for which work may be billed.
-    #[error("the provider answered with an error in place of a text")]
+    #[error("the provider answered with an error instead of a text")]
     Failed,
     /// There was not even a connection, so nothing was asked.
     #[error("the provider cannot be reached; check LLM_BASE_URL and the network")]
     Unreachable,
     /// 503 or 529. `retry_after` is what the provider asked for, if it did.
-    #[error("the provider has too much to do; it may answer later")]
+    #[error("the provider is overloaded; it may answer later")]
     Overloaded { retry_after: Option<Duration> },
     /// The connection broke, or a gateway found nobody behind it.
     #[error("the provider did not answer; check LLM_BASE_URL and the network")]
@@ -122,7 +122,7 @@ pub enum SetupError {
          e.g. https://api.openai.com/v1"
     )]
     BaseUrl,
-    #[error("LLM_API_KEY holds characters that no HTTP header can carry")]
+    #[error("LLM_API_KEY has characters that are not allowed in an HTTP header")]
     ApiKey,
     #[error("LLM_MODEL is empty")]
     Model,

@@ -30,7 +30,7 @@ pub enum OutputError {
     Empty,
     #[error("the model refused")]
     Refused,
-    #[error("the model's answer holds no JSON object")]
+    #[error("the model's answer has no JSON object")]
     NoObject,
     /// An object, or a block of thinking, begins and does not end.
     #[error("the model's answer was cut off; allow it more output tokens")]
@@ -41,7 +41,7 @@ pub enum OutputError {
     #[error("the model's answer gives a key twice: {0}")]
     DuplicateKey(String),
     /// An object that is not JSON, or not the one asked for.
-    #[error("the model's answer is not what was asked for: {0}")]
+    #[error("the model's answer does not have the requested form: {0}")]
     Invalid(String),
 }
 

@@ -9,9 +9,9 @@ pub enum SetupError {
          a base URL has no query either"
     )]
     Url,
-    #[error("must be printable ASCII, fit for an HTTP header")]
+    #[error("must be printable ASCII, valid in an HTTP header")]
     Key,
-    #[error("must be printable ASCII such as an address or URL, fit for an HTTP header")]
+    #[error("must be printable ASCII such as an address or URL, valid in an HTTP header")]
     Contact,
     #[error("cannot be used: no HTTPS client could be made; are CA certificates installed?")]
     Client,
@@ -31,10 +31,10 @@ pub enum SourceError {
         retry_after_seconds: Option<i64>,
     },
     /// 403: the service, or the wall before it, has had enough of this address or key.
-    #[error("refuses to serve us (403); check its key, or whether the address is blocked")]
+    #[error("refuses the request (403); check its key, or whether the address is blocked")]
     Forbidden,
     /// 403, 410, 451 and the like about the one thing that was asked for.
-    #[error("refuses this one subject ({0}); others are asked on")]
+    #[error("refuses this one subject ({0}); other subjects are still queried")]
     Refused(u16),
     /// Absence would decide, and is not shown.
     #[error(
@@ -43,22 +43,22 @@ pub enum SourceError {
     )]
     InDoubt { items: usize },
     /// 404, or a page that the answer calls missing.
-    #[error("knows nothing by that name")]
+    #[error("has nothing with that name")]
     NotFound,
     /// 5xx.
     #[error("fails on its side ({0})")]
     Server(u16),
     /// 3xx that is not followed: to another host, once too often, or where none belongs.
-    #[error("sends us elsewhere ({0}); redirects are not followed to another place")]
+    #[error("redirects to another place ({0}), which is not followed")]
     Redirected(u16),
     #[error("answers with the unexpected status {0}; check its address and key in the settings")]
     Status(u16),
-    #[error("answers with more bytes than are read of it")]
+    #[error("answers with more bytes than allowed")]
     TooLarge,
     /// A web page, or anything else that cannot be read.
     #[error("answers with something that is not the expected JSON")]
     NotJson,
-    #[error("answers with something that is no RSS or Atom feed")]
+    #[error("answers with something that is not an RSS or Atom feed")]
     NotFeed,
     #[error("leaves out {0}")]
     MissingField(&'static str),
@@ -67,7 +67,7 @@ pub enum SourceError {
     Nonsense { field: &'static str, problem: &'static str },
     #[error("gives a value that is {age_seconds} s old")]
     Stale { age_seconds: i64 },
-    #[error("gives or is asked for a time {ahead_seconds} s in the future")]
+    #[error("has or was asked for a time {ahead_seconds} s in the future")]
     FromTheFuture { ahead_seconds: i64 },
 }
 

@@ -110,7 +110,7 @@ pub struct Proposal {
 /// Why a feed proposes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoProposal {
-    #[error("everything it could ask about is on the board")]
+    #[error("all of its subjects have open markets")]
     NothingFree,
     #[error("{error}")]
     Source {

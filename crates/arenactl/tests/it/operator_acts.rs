@@ -76,7 +76,7 @@ async fn a_retired_bot_is_out_for_good() {
     assert_eq!(bench.number(audit).await, 1);
     for args in [&args[..], &["revive", "Mia", "--amount", "1", "--reason", "regret"]] {
         let ran = bench.run(args).ended_with(1);
-        assert!(ran.stderr.contains("a retired bot stays retired"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("a retired bot cannot be revived"), "{}", ran.stderr);
     }
     bench.arena.assert_sound().await;
 }

@@ -82,15 +82,15 @@ pub enum Outcome {
 pub enum Loss {
     #[error("the arena is halted: there is no fresh price")]
     Halted,
-    #[error("an operator holds the arena or this bot: {0}")]
+    #[error("an operator paused the arena or this bot: {0}")]
     Paused(String),
     #[error("{0}")]
     NoRoom(Waiting),
     #[error("this turn's action was performed before")]
     ActedBefore,
-    #[error("thinking took too long")]
+    #[error("the model calls took too long")]
     ThinkingTimeout,
-    #[error("acting took too long")]
+    #[error("the action took too long")]
     ActingTimeout,
     #[error(transparent)]
     Model(#[from] LlmError),

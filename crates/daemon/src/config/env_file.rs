@@ -30,9 +30,9 @@ pub struct Fault {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum Kind {
-    #[error("begins as UTF-16 does: save the file as UTF-8")]
+    #[error("begins like UTF-16: save the file as UTF-8")]
     Utf16,
-    #[error("has a zero byte, as UTF-16 has: save the file as text in UTF-8")]
+    #[error("has a zero byte, like UTF-16: save the file as text in UTF-8")]
     ZeroByte,
     #[error("is not UTF-8: save the file as UTF-8")]
     NotUtf8,
@@ -40,7 +40,7 @@ enum Kind {
     CarriageReturn,
     #[error("has a colon for an equals sign: write NAME=value")]
     Colon,
-    #[error("is no assignment: write NAME=value, with letters, digits and _ in the name")]
+    #[error("is not an assignment: write NAME=value, with letters, digits and _ in the name")]
     NoAssignment,
 }
 

@@ -38,9 +38,9 @@ pub struct SourceConfig {
 pub enum SetupError {
     #[error("must be an http:// or https:// URL such as {0}")]
     Url(&'static str),
-    #[error("must be printable ASCII, fit for an HTTP header")]
+    #[error("must be printable ASCII, valid in an HTTP header")]
     ApiKey,
-    #[error("must be printable ASCII such as an address or URL, fit for an HTTP header")]
+    #[error("must be printable ASCII such as an address or URL, valid in an HTTP header")]
     Contact,
     #[error("cannot be used: no HTTPS client could be made; are CA certificates installed?")]
     Client,

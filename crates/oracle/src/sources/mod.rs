@@ -191,13 +191,13 @@ pub enum FeedError {
     #[error("cannot be reached: {0}")]
     Unreachable(String),
     /// 429.
-    #[error("asks us to go slower (429)")]
+    #[error("requests a lower rate (429)")]
     RateLimited {
         /// What the answer asked for, in seconds.
         retry_after_seconds: Option<i64>,
     },
     /// 403: the provider, or the wall before it, has had enough of this address or key.
-    #[error("refuses to serve us (403); check its API key, or whether the address is blocked")]
+    #[error("refuses the request (403); check its API key, or whether the address is blocked")]
     Forbidden,
     /// 5xx.
     #[error("fails on its side ({0})")]
@@ -220,9 +220,9 @@ pub enum FeedError {
     Said(String),
     #[error("gives a time that cannot be read")]
     Time,
-    #[error("tells no price of that time")]
+    #[error("has no price of that time")]
     NoPrices,
-    #[error("does not tell of all of that time")]
+    #[error("does not cover all of that time")]
     TooShort,
     #[error("gives a time {ahead_seconds} s in the future")]
     FromTheFuture { ahead_seconds: i64 },
