@@ -1,7 +1,7 @@
 //! `BACKUP_KEY`: what manifests of backups are authenticated with. It is kept apart from them.
 //!
-//! A manifest holds the SHA-256 of its dump, so whoever cannot compute the manifest's HMAC can change
-//! neither. A key says nothing but whether a manifest was made by somebody who has it.
+//! A manifest contains the SHA-256 of its dump, so neither can be changed without the key of the manifest's HMAC.
+//! A key only proves that the maker of a manifest had it.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ const ID_CHARS: usize = 16;
 /// The field of a manifest that the HMAC does not cover.
 const FIELD: &str = "authentication";
 
-/// What a manifest says of its authentication.
+/// A manifest's authentication.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Authentication {
@@ -83,13 +83,13 @@ impl Keys {
 }
 
 impl Key {
-    /// Names the key and tells nothing else of it: the key is 256 random bits.
+    /// Identifies the key without revealing it: the key is 256 random bits.
     pub(crate) fn id(&self) -> String {
         let hash = Sha256::new().chain_update(ID_PURPOSE).chain_update(self.0).finalize();
         Hash(hash.into()).to_string().chars().take(ID_CHARS).collect()
     }
 
-    /// What authenticates a manifest with these fields.
+    /// The HMAC of a manifest with these fields.
     pub(crate) fn authenticate(&self, manifest: &impl Serialize) -> anyhow::Result<Authentication> {
         let body = canonical(serde_json::to_value(manifest)?)?;
         Ok(Authentication {
@@ -106,7 +106,7 @@ impl Key {
     }
 }
 
-/// The bytes that are authenticated: the same whatever wrote the file, and for fields to come.
+/// The authenticated bytes: independent of the writer of the file, and also for future fields.
 fn canonical(manifest: Value) -> anyhow::Result<Vec<u8>> {
     let Value::Object(fields) = manifest else {
         bail!("a manifest is an object");

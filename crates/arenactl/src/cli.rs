@@ -1,4 +1,4 @@
-//! The command line. What is malformed here never reaches a command.
+//! The command line. Malformed arguments never reach a command.
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use daemon::command_line::Build;
@@ -23,7 +23,7 @@ const REASON_MAX_CHARS: usize = 200;
     name = "arenactl",
     display_name = "ledgerdome-arenactl",
     disable_help_subcommand = true,
-    after_help = "Settings come from the environment and from .env beside the workspace.\n\
+    after_help = "Settings come from the environment and from the workspace's .env.\n\
     Exit codes: 0 done, 78 a setting is wrong, 69 something cannot be reached, \
     2 the command line is wrong, 1 anything else."
 )]
@@ -31,7 +31,7 @@ pub(crate) struct Cli {
     /// Print one JSON object instead of words
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Who acts, for the audit log: else ARENACTL_OPERATOR, else the system's user (behind sudo its caller)
+    /// Your name for the audit log; default: ARENACTL_OPERATOR, else the system's user (with sudo its caller)
     #[arg(long, global = true, value_name = "NAME", alias = "operator")]
     pub(crate) by: Option<Operator>,
     #[command(subcommand)]
@@ -56,7 +56,7 @@ pub(crate) enum Command {
     SyncKeys,
     /// Bring a dead bot back to life with a balance
     Revive(revive::Args),
-    /// Take a bot out for good; what it has left is burnt
+    /// Retire a bot permanently; its remaining balance is burned
     Retire(retire::Args),
     /// Show how a market's outcome follows from the evidence that was kept
     ///
@@ -64,7 +64,7 @@ pub(crate) enum Command {
     Resolve(resolve::Args),
     /// Call an unsettled market off: the living get their stakes back
     VoidMarket(void_market::Args),
-    /// Hold the arena, one bot or one market: nobody is charged, nobody acts, nothing is paid
+    /// Pause the arena, one bot or one market: no charges, no actions, no payouts
     ///
     /// When it has answered, nothing moves any more. Reads, operators and price samples go on.
     Pause(pause::PauseArgs),
@@ -72,14 +72,14 @@ pub(crate) enum Command {
     Resume(pause::ResumeArgs),
     /// Show tick, price and its age, bots, and the errors of the last minute
     ///
-    /// It asks Postgres and reads logs; no service need run. With --services or --watch it shows the processes
-    /// that `up` started: exit code 0 when all are ready, 1 when one is not, 3 when nobody watches them.
+    /// It queries Postgres and reads logs; the services need not run. With --services or --watch it shows the
+    /// processes that `up` started: exit code 0 if all are ready, 1 if one is not, 3 if they are not supervised.
     Status(status::Args),
-    /// Show the audit log, newest first: all but what agents do themselves
+    /// Show the audit log, newest first: all except agents' own actions
     Audit(audit::Args),
     /// Recompute every hash and balance of every chain, and name what is broken
     ///
-    /// Exits with 0 when the ledger is sound and with 1 when it is not.
+    /// Exits with 0 if the ledger is sound and with 1 if not.
     InspectLedger(inspect_ledger::Args),
     /// Dump everything (needs DATABASE_OWNER_URL and pg_dump) with an audit of the same moment
     ///
@@ -88,24 +88,23 @@ pub(crate) enum Command {
     Backup(backup::Args),
     /// Fill the empty database of RESTORE_DATABASE_URL from a backup, and prove that it is the same
     ///
-    /// Needs the BACKUP_KEY that the backup was made under (or that one in BACKUP_KEY_PREVIOUS).
-    /// What was restored is an arena of its own from then on: tokens, cursors and positions in
-    /// streams of the other one are refused.
+    /// Needs the BACKUP_KEY that the backup was made under (or that one in BACKUP_KEY_PREVIOUS). The restored
+    /// database is a separate arena: it refuses tokens, cursors and positions in streams of the other one.
     Restore(restore::Args),
-    /// Make the database of DATABASE_OWNER_URL an arena of its own, after Postgres was put back in time
+    /// Make the database of DATABASE_OWNER_URL a separate arena, after a recovery of Postgres to a point in time
     ///
     /// Stop the services first. Tokens, cursors and positions in streams of before are refused from
-    /// then on. Ends in the whole audit. Does nothing if the schema is not what the migrations make.
+    /// then on. Ends in the whole audit. Does nothing if the schema differs from the migrations.
     AfterRecovery(after_recovery::Args),
-    /// Write one bot's ledger or everybody's, one JSON object a line
+    /// Write the ledger of one bot or of all, one JSON object on each line
     ///
-    /// One consistent moment, also while the arena runs. Its last line tells how much there is.
+    /// One consistent moment, also while the arena runs. Its last line has the counts.
     Export(export::Args),
     /// Recompute every hash and balance in a file of `export`; needs no database and no settings
     ///
-    /// Exits with 0 when the file is sound and with 1 when it is not.
+    /// Exits with 0 if the file is sound and with 1 if not.
     VerifyExport(verify_export::Args),
-    /// Try every configured credential and say which fail and why
+    /// Test every configured credential and report failures with their reasons
     ///
     /// Compares the schema with what the migrations make, too: tables, triggers, functions, owners,
     /// privileges and roles.
@@ -122,7 +121,7 @@ pub(crate) enum Command {
     RotateRedis(rotate_redis::Args),
     /// Put another SECRET_KEY in the place of the one in .env, while everything runs
     ///
-    /// What was made under the old one stays good until `--finish`. Safe to repeat after an
+    /// Data made with the old one stays valid until `--finish`. Safe to repeat after an
     /// interruption at any step.
     RotateSecretKey(rotate_secrets::Args),
     /// Put another ADMIN_TOKEN in the place of the one in .env, while everything runs
@@ -136,14 +135,14 @@ pub(crate) enum Command {
 pub(crate) enum ServicesCommand {
     /// Start Postgres, Redis and the services, in order, and keep them up until Ctrl-C or SIGTERM
     ///
-    /// What `.env` lacks is written there. Postgres and Redis are private ones in .data (ARENA_DATA_DIR),
-    /// unless URLs of others are given. Programs are those beside this one (ARENA_BIN_DIR).
+    /// It adds missing settings to `.env`. Postgres and Redis are private ones in .data (ARENA_DATA_DIR),
+    /// unless URLs of others are given. It uses the programs next to this one (ARENA_BIN_DIR).
     Up,
     /// Stop what `up` started, or what a killed one left behind, and wait for it
     Stop,
     /// Show the last lines of a log, and follow it on a terminal
     Logs(services::LogsArgs),
-    /// Delete the private Postgres and Redis and the logs; asks first
+    /// Delete the private Postgres and Redis and the logs, after a confirmation
     Reset(services::ResetArgs),
 }
 
@@ -192,7 +191,7 @@ pub(crate) fn positive_amount(text: &str) -> Result<Money, String> {
     if amount.is_positive() { Ok(amount) } else { Err("must be above zero".to_owned()) }
 }
 
-/// One line of plain text that says something.
+/// One non-empty line of plain text.
 pub(crate) fn reason(text: &str) -> Result<String, String> {
     if text.chars().count() > REASON_MAX_CHARS {
         return Err(format!("must have at most {REASON_MAX_CHARS} characters"));

@@ -1,4 +1,4 @@
-//! Changes one line of the `.env` file. Every other line stays as it is, whatever it says.
+//! Changes one line of the `.env` file. Every other line stays unchanged.
 
 use std::fs;
 use std::io;

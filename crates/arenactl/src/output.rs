@@ -1,4 +1,4 @@
-//! What the operator reads: words for people, or one JSON object for machines, on stdout.
+//! The output for the operator: text for people, or one JSON object for machines, on stdout.
 //!
 //! The only module that writes to stdout. Prompts and failures go to stderr, so that stdout can be
 //! piped.
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::Stopped;
 
-/// What can be bad although the command did its work.
+/// Results that can be bad although the command worked.
 pub(crate) trait Judged {
     fn verdict(self) -> Result<(), Failure>;
 }
@@ -35,7 +35,7 @@ impl Format {
                 .and_then(|()| writeln!(out)),
         };
         match written.and_then(|()| out.flush()) {
-            // Whoever reads has seen enough, as in `arenactl … | head`.
+            // The reader has closed the pipe, as in `arenactl … | head`.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             other => Ok(other.context("cannot write to standard output")?),
         }
@@ -51,7 +51,7 @@ impl Format {
     pub(crate) fn show_failure(self, failure: &Failure) {
         if self == Format::Json {
             let object = json!({ "error": failure.to_string(), "exit_code": failure.exit_code() });
-            // If stdout is gone, the exit code still tells.
+            // If stdout is closed, the exit code still reports the result.
             let _ = writeln!(io::stdout().lock(), "{object}");
         }
     }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{act_failure, market_failure, services_database};
 use crate::cli;
 
-/// What is held; the arena, if nothing is named.
+/// The target; the arena by default.
 #[derive(clap::Args)]
 pub(crate) struct Subject {
     /// One bot, by handle or id
@@ -28,7 +28,7 @@ pub(crate) struct Subject {
 pub(crate) struct PauseArgs {
     #[command(flatten)]
     pub(crate) subject: Subject,
-    /// Why; it is told to whoever is refused and kept in the audit log
+    /// The reason, shown to refused callers and recorded in the audit log
     #[arg(long, value_parser = cli::reason)]
     pub(crate) reason: String,
 }

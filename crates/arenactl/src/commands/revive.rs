@@ -1,4 +1,4 @@
-//! `arenactl revive BOT --amount A --reason R`: a dead bot lives again.
+//! `arenactl revive BOT --amount A --reason R`: revives a dead bot.
 
 use daemon::config::Sources;
 use daemon::process::Failure;
@@ -14,7 +14,7 @@ pub(crate) struct Args {
     /// Handle or id of a dead bot
     #[arg(value_parser = cli::bot_ref)]
     bot: BotRef,
-    /// What it gets, such as 100.00
+    /// Its new credits, such as 100.00
     #[arg(long, value_parser = cli::positive_amount)]
     amount: Money,
     /// Why; it is posted and kept in the audit log

@@ -151,7 +151,7 @@ async fn settings_that_somebody_else_changed_meanwhile_are_not_locked_out() {
         })
         .await;
     let refused = refused.unwrap_err().to_string();
-    assert!(refused.contains("somebody else"), "{refused}");
+    assert!(refused.contains("another process"), "{refused}");
     assert!(works(&old).await);
 }
 

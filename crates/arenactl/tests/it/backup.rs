@@ -195,7 +195,7 @@ async fn what_is_damaged_or_in_the_way_is_refused_before_anything_is_written() {
     fs::write(&manifest, text.replace(digest, &"0".repeat(64))).unwrap();
     let trusting = ["--unauthenticated"];
     let ran = restore_with(&bench, &manifest, &url, &trusting, &[]).ended_with(1);
-    assert!(ran.stderr.contains("is not what was backed up"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("is not the backed-up one"), "{}", ran.stderr);
     must_be_unfinished(&bench, &url).await;
     let nowhere = bench.run(&["restore", "/nowhere.json"]).ended_with(78);
     assert!(nowhere.stderr.contains("RESTORE_DATABASE_URL"), "{}", nowhere.stderr);

@@ -26,7 +26,7 @@ pub enum UnreadableRules {
     Header,
     #[error("line {line} is not NAME=value")]
     Line { line: usize },
-    #[error("line {line} has a figure that this build does not have")]
+    #[error("line {line} names a figure that this build does not know")]
     Unknown { line: usize },
     #[error("line {line}: {problem}")]
     Value { line: usize, problem: String },
