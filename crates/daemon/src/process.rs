@@ -30,7 +30,7 @@ use crate::{metrics, traces};
 
 /// Asked-for stop.
 pub const EXIT_OK: u8 = 0;
-/// Any failure that has no code of its own.
+/// Any failure without its own code.
 pub const EXIT_FAILURE: u8 = 1;
 /// A dependency cannot be reached (`EX_UNAVAILABLE` of sysexits.h): waiting may help.
 pub const EXIT_UNAVAILABLE: u8 = 69;
@@ -38,10 +38,10 @@ pub const EXIT_UNAVAILABLE: u8 = 69;
 pub const EXIT_CONFIG: u8 = 78;
 
 const WORKER_THREADS: usize = 2;
-/// What blocking work may still take once the service itself has ended.
+/// The time for blocking work after the service itself has ended.
 const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What a service's `main` does: answers its command line, or runs it to its end as [`main`] does.
+/// A service's `main`: answers its command line, or runs it to its end like [`main`].
 pub fn serve(service: &Service, run: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     let asked = command_line::parse(std::env::args_os().skip(1));
     if let Some(code) = service.answer(&asked) {
@@ -70,7 +70,7 @@ pub fn run(service: &str, run: impl Future<Output = Result<(), Failure>>) -> u8 
     let Err(failure) = result else {
         return EXIT_OK;
     };
-    // If stderr is gone there is nobody left to tell; the exit code still does.
+    // If stderr is closed, only the exit code reports it.
     let _ = writeln!(std::io::stderr().lock(), "{service}: {failure}");
     failure.exit_code()
 }
@@ -85,7 +85,7 @@ fn run_to_end(run: impl Future<Output = Result<(), Failure>>) -> Result<(), Fail
     result.unwrap_or_else(|_| Err("panicked; the log says where".into()))
 }
 
-/// Why a process ends before anybody asked it to.
+/// Why a process ends without a requested stop.
 ///
 /// `?` makes one of any error, `anyhow::Error` included. A [`ConfigError`](crate::config::ConfigError), an
 /// [`Unavailable`] or a [`Refusal`] anywhere in the chain of causes decides the exit code, however much context
@@ -105,13 +105,13 @@ impl Failure {
     }
 }
 
-/// The exit code that an error stands for, looking through all its causes.
+/// The exit code of an error, by all its causes.
 pub fn exit_code_of(error: &(dyn Error + 'static)) -> u8 {
     let mut causes = std::iter::successors(Some(error), |&error| error.source());
     causes.find_map(|error| error.downcast_ref::<Code>()).map_or(EXIT_FAILURE, |code| code.0)
 }
 
-/// The last cause of an error that has an exit code of its own, and no words. An error that anyhow has wrapped
+/// The last cause of an error with its own exit code and without a text. An error that anyhow has wrapped
 /// is not visible as itself, but its causes are.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("")]
@@ -150,15 +150,15 @@ impl Unavailable {
 
     /// Adds why, with all its causes. The error's text must not contain a secret.
     pub fn because(mut self, error: impl Into<BoxError>) -> Self {
-        // One line, whatever a server wrote into its message.
+        // One line, also for a server's message with several.
         let reason = chain(&*error.into()).split_whitespace().collect::<Vec<_>>().join(" ");
         self.why = format!("{reason} ({})", self.hint);
         self
     }
 }
 
-/// One line that says what is wrong and what to do, with the exit code that it stands for. It must not contain
-/// a secret.
+/// One line that says what is wrong and what to do, with its exit code. It must not contain a
+/// secret.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct Refusal {

@@ -1,5 +1,5 @@
 //! The time of day by this machine's clock, for what only informs: ages of prices, deadlines that are
-//! shown. Whatever decides about money goes by Postgres' clock.
+//! shown. All decisions about money use Postgres' clock.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
