@@ -1,4 +1,4 @@
-//! What Prometheus is told of hosted bots and of what their models cost.
+//! Metrics of hosted bots and of their models' costs.
 
 use std::time::Duration;
 
@@ -32,14 +32,13 @@ static TOKENS: Declared<IntCounterVec> = counters(
 );
 static COST: Declared<CounterVec> = sums(
     "arena_llm_cost_usd_total",
-    "What calls cost by the price book, in US dollars. Calls without a price add nothing.",
+    "The cost of calls by the price book, in US dollars. Calls without a price add nothing.",
     &["model"],
 );
 
 static UNPRICED: Declared<IntCounterVec> = counters(
     "arena_llm_unpriced_calls_total",
-    "Calls whose cost nobody knows: of a model without a price, without a word on what they used, or \
-     without an answer.",
+    "Calls with unknown cost: of a model without a price, without reported usage, or without an answer.",
     &["model"],
 );
 
@@ -64,8 +63,8 @@ pub(crate) fn turn(outcome: &Outcome) {
     TURNS.with_label_values(&[outcome]).inc();
 }
 
-/// One call, with what it used and cost as far as that is known. `model` is the one that was asked;
-/// tokens and cost are those of the one that answered.
+/// One call, with what it used and cost as far as that is known. `model` is the requested one; tokens and cost
+/// are those of the answering one.
 pub(crate) fn call(
     model: &str,
     failure: Option<&LlmError>,

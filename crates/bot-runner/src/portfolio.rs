@@ -32,7 +32,7 @@ pub struct Pick {
     pub market: MarketId,
     pub side: Side,
     pub confidence: Confidence,
-    /// What the market's pool still takes.
+    /// The amount that the market's pool still accepts.
     pub room: Money,
     pub reasoning: Option<String>,
 }
@@ -44,11 +44,11 @@ pub struct Stake {
     pub stake: Money,
 }
 
-/// What bounds the stakes.
+/// The limits of the stakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Purse {
     pub balance: Money,
-    /// What the coming tick costs.
+    /// The fee of the next tick.
     pub fee: Money,
     pub stake_min: Money,
     /// Bets that one request may place.
@@ -74,7 +74,7 @@ impl Purse {
         self.balance.checked_sub(self.fee).map_or(Money::ZERO, |left| share(left, TOTAL_SHARE))
     }
 
-    /// Whether there can be a bet at all, whatever a model says.
+    /// Whether any bet is possible.
     pub fn is_open(&self) -> bool {
         let limit = self.limit();
         self.bets_max > 0 && limit.is_positive() && limit >= self.stake_min
@@ -92,8 +92,8 @@ fn fee(idle_streak: i32, parameters: &Parameters) -> Money {
     fee.of(idle_streak)
 }
 
-/// Gives each pick its stake, the surest first. What is too unsure, comes too late or finds too
-/// little left is left out, and so is a second pick on one market.
+/// Gives each pick its stake, the surest first. Picks with too little confidence, too late, or without enough
+/// credits left are omitted, and so is a second pick on one market.
 pub fn allot(mut picks: Vec<Pick>, purse: &Purse) -> Vec<Stake> {
     let mut left = purse.limit();
     let mut stakes: Vec<Stake> = Vec::new();

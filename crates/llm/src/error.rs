@@ -1,5 +1,5 @@
-//! What can go wrong with a model. Closed enums without free text: what a provider wrote in an
-//! error may quote the key.
+//! The errors of a model. Closed enums without free text: what a provider wrote in an error may
+//! quote the key.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use std::time::Duration;
 pub enum LlmError {
     #[error("the model did not answer in time; raise LLM_TIMEOUT_SECONDS or use a faster model")]
     Timeout,
-    /// 429. `retry_after` is what the provider asked for, if it did.
+    /// 429. `retry_after` is the wait that the provider requested, if any.
     #[error("the provider limits the rate of calls; make fewer calls or raise the quota")]
     RateLimited { retry_after: Option<Duration> },
     /// The model or the provider's filter declined to answer.
     #[error("the model refused to answer")]
     Refused,
-    /// The provider's filter turned the question away before a model was asked.
+    /// The provider's filter refused the prompt before the model ran.
     #[error("the provider's filter refused the prompt")]
     Filtered,
     /// The answer ended at the limit of output tokens before it was whole, or before it began:
@@ -28,13 +28,13 @@ pub enum LlmError {
     /// The answer has the status of a success and is an error, for which work may be billed.
     #[error("the provider answered with an error instead of a text")]
     Failed,
-    /// There was not even a connection, so nothing was asked.
+    /// There was no connection, so nothing was sent.
     #[error("the provider cannot be reached; check LLM_BASE_URL and the network")]
     Unreachable,
-    /// 503 or 529. `retry_after` is what the provider asked for, if it did.
+    /// 503 or 529. `retry_after` is the wait that the provider requested, if any.
     #[error("the provider is overloaded; it may answer later")]
     Overloaded { retry_after: Option<Duration> },
-    /// The connection broke, or a gateway found nobody behind it.
+    /// The connection broke, or a gateway could not reach the server.
     #[error("the provider did not answer; check LLM_BASE_URL and the network")]
     Unavailable,
     /// Any other status that is not a success.
@@ -65,7 +65,7 @@ impl LlmError {
         }
     }
 
-    /// How long the provider asked to be left alone, if it did.
+    /// The wait that the provider requested, if any.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } | Self::Overloaded { retry_after } => *retry_after,
@@ -73,7 +73,7 @@ impl LlmError {
         }
     }
 
-    /// The same with another wait, for whoever comes later.
+    /// The same with another wait, for a later caller.
     pub(crate) const fn with_wait(self, left: Duration) -> Self {
         let retry_after = Some(left);
         match self {
@@ -83,9 +83,9 @@ impl LlmError {
         }
     }
 
-    /// Whether the provider is taken to have done no work for the call, so that nobody is charged:
-    /// nothing was asked, or the question itself was turned away. After a time-out nobody knows. An error
-    /// that comes with a text, in an answer with the status of a success, is [`LlmError::Failed`].
+    /// Whether the provider certainly did no work for the call, so that it is not charged: nothing was sent, or
+    /// the prompt was refused. After a time-out this is unknown. An error that comes with a text, in an answer
+    /// with the status of a success, is [`LlmError::Failed`].
     pub const fn is_unserved(&self) -> bool {
         match self {
             Self::Unreachable
