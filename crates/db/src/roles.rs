@@ -132,10 +132,9 @@ pub async fn standing(url: &str) -> DbResult<Standing> {
 }
 
 /// Roles that may append to the ledger, by a grant or through another role whose rights they have or can take
-/// (`SET ROLE`), and are neither `role` nor the one that takes its place or that it takes the place of. Superusers,
-/// the ledger's owner and its members may by what they are. A role that nobody can log in as and through which `role`
-/// has its rights is none: in a fresh cluster under settings whose role was rotated, the migrations grant to such a
-/// one.
+/// (`SET ROLE`), and are neither `role` nor its successor or predecessor in a rotation. Superusers, the ledger's
+/// owner and its members are excluded. A role without login through which `role` has its rights does not count:
+/// the migrations grant to such a one in a fresh cluster under settings whose role was rotated.
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].

@@ -50,9 +50,9 @@ statement! {
     struct Adopt<'a> { digest: &'a [u8] as Binary } returns BigInt = "SELECT adopt_rules({})"
 }
 
-/// What a service does when it starts: keeps its rules, and names them in every open position from
-/// before an upgrade that named none. Answers how many those were. What the house could lose by open
-/// predictions for which nothing was set aside is set aside now, whatever the budget says.
+/// A service calls this when it starts: it stores its rules, sets them in every open position without rules from
+/// before an upgrade, and returns the number of these. For open predictions without a reserve it reserves the
+/// house's possible loss, even beyond the budget.
 ///
 /// Those positions were opened before lags existed, so they get these rules without one.
 ///

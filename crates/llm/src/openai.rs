@@ -1,8 +1,7 @@
 //! Any server that speaks OpenAI's `/chat/completions`: OpenAI itself, Groq, xAI, Ollama, vLLM.
 //!
-//! One request, no retries: whoever asks knows how much time a turn has. The key travels in one
-//! header, marked sensitive, and never into an error or a log line. What a server answers is
-//! bounded in time and size.
+//! One request, no retries: the caller knows a turn's time limit. The key is sent in one header, marked
+//! sensitive, and is never in an error or a log line. Answers are bounded in time and size.
 
 mod answer;
 

@@ -1,7 +1,7 @@
 //! One round of the oracle: price, start prices, settlement, reaper, tidying up.
 //!
-//! Each step has an error boundary of its own: whatever a price source does, what is due is
-//! settled; whatever a prediction does, the dead are buried.
+//! Each step has its own error boundary: due predictions are settled even if price sources fail, and the reaper
+//! runs even if a settlement fails.
 
 use std::fmt;
 use std::future::Future;
@@ -29,9 +29,9 @@ use crate::sources::PriceFeed;
 
 /// The most bots buried in one round; the rest comes in the next.
 pub const REAP_MAX: i64 = 1_000;
-/// Statements that forget old events in one round.
+/// The most deletions of old events in one round.
 const EVENT_PRUNES_MAX: u32 = 20;
-/// From one look at the places for metrics to the next. They reach days ahead.
+/// The interval between checks of the metrics' partitions. They reach days ahead.
 const PARTITIONS_INTERVAL_SECONDS: i64 = 3_600;
 /// Days of metrics that are dropped at a time: each takes the table for an instant.
 const DAYS_DROPPED_MAX: u32 = 7;
@@ -60,12 +60,12 @@ impl Rhythm {
     }
 }
 
-/// How long what may be forgotten is kept, in days; 0 keeps it for ever.
+/// How long deletable data is kept, in days; 0 keeps it forever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Each bot's figures at each tick. Totals are kept elsewhere, for good.
+    /// Each bot's figures at each tick. Totals are kept elsewhere, forever.
     pub metrics_days: i32,
-    /// Fetches that decided nothing. What decided a market stays for good.
+    /// Fetches that decided nothing. Deciding evidence is kept forever.
     pub evidence_days: i32,
 }
 
@@ -75,7 +75,7 @@ impl Default for Retention {
     }
 }
 
-/// What a round works with.
+/// The state of a round.
 pub struct Oracle {
     pub(crate) database: Database,
     pub(crate) cache: Cache,
@@ -85,7 +85,7 @@ pub struct Oracle {
     pub(crate) rhythm: Rhythm,
     retention: Retention,
     pub(crate) shutdown: Shutdown,
-    /// When this process last asked any source.
+    /// When this process last queried any source.
     pub(crate) last_asked: Mutex<Option<Timestamp>>,
     pub(crate) suspects: Mutex<Suspects>,
     pub(crate) left_out: Mutex<LeftOut>,
@@ -133,8 +133,7 @@ impl Oracle {
     }
 }
 
-/// What a round did. `None` stands for a step that failed, or could not be begun; why is in the
-/// log.
+/// The results of a round. `None` is a step that failed or could not begin; the log has the error.
 #[derive(Debug)]
 pub struct Report {
     /// The round's number, as in the reaper's references.
@@ -147,9 +146,9 @@ pub struct Report {
     pub told: Option<Vec<PriceSource>>,
     /// `LIQUIDATION` entries of the reaper; none in observe mode.
     pub reaped: Option<Vec<Entry>>,
-    /// Answers to idempotency keys that were forgotten.
+    /// Deleted answers of idempotency keys.
     pub pruned: Option<usize>,
-    /// Events that were forgotten.
+    /// Deleted events.
     pub events_pruned: Option<i64>,
     /// Whether it was this round's turn to make places for the metrics of the days ahead.
     pub partitioned: Option<bool>,
@@ -222,8 +221,7 @@ pub(crate) async fn guarded<T>(
     step: &'static str,
     work: impl Future<Output = DbResult<T>> + Send,
 ) -> Option<T> {
-    // What a step shares with later ones is whole after a panic: mutexes around values that
-    // are set in one go.
+    // State shared with later steps is consistent after a panic: mutexes around values that are set in one step.
     match AssertUnwindSafe(work).catch_unwind().await {
         Ok(Ok(done)) => Some(done),
         Ok(Err(error)) => {
@@ -269,13 +267,13 @@ async fn forget(oracle: &Oracle, may_continue: MayContinue<'_>) -> DbResult<()> 
     Ok(())
 }
 
-/// What a mutex guards, be it whole after a panic or not: what it guards is set in one go.
+/// The value of a mutex, also after a panic: it is set in one step and therefore consistent.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether what is done at most once in so many seconds is to be done now; it then counts as done, so
-/// that what fails is not repeated with each round.
+/// Whether work with a shortest interval is due now; it then counts as done, so that a failure is not repeated in
+/// each round.
 fn is_turn(last: &Mutex<Option<Timestamp>>, seconds: i64, now: Timestamp) -> bool {
     let mut last = locked(last);
     // The distance, as with samples: a clock set back must not end this for long.
@@ -286,7 +284,7 @@ fn is_turn(last: &Mutex<Option<Timestamp>>, seconds: i64, now: Timestamp) -> boo
     !is_recent
 }
 
-/// Counts bots and money for whoever watches, twice a minute.
+/// Counts bots and money for metrics, twice a minute.
 async fn survey(oracle: &Oracle, now: Timestamp) -> DbResult<()> {
     if !is_turn(&oracle.surveyed, SURVEY_INTERVAL_SECONDS, now) {
         return Ok(());
@@ -314,7 +312,7 @@ async fn ensure_partitions(oracle: &Oracle, now: Timestamp) -> DbResult<bool> {
     Ok(true)
 }
 
-/// Buries living bots at zero without open positions. In observe mode nobody dies.
+/// Buries living bots at zero without open positions. In observe mode no bot dies.
 async fn reap(oracle: &Oracle, number: i64, may_continue: MayContinue<'_>) -> DbResult<Vec<Entry>> {
     let mut reaped = Vec::new();
     if oracle.rules.enforcement == Enforcement::Observe {
@@ -338,7 +336,7 @@ async fn reap(oracle: &Oracle, number: i64, may_continue: MayContinue<'_>) -> Db
                 info!(bot.id = %bot_id, round = number, "liquidated by the reaper");
                 reaped.push(entry);
             }
-            // It got money, or a prediction, or somebody else was first.
+            // It got money, or a prediction, or another process was first.
             Ok(None) => {}
             Err(error) if settlement::is_pause(&error) => break,
             Err(error) => {

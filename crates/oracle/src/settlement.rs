@@ -21,23 +21,22 @@ const RETRY_BASE_SECONDS: i64 = 5;
 /// … up to this.
 const RETRY_MAX_SECONDS: i64 = 320;
 
-/// Longer than this between two rounds is an interruption: no prediction is void before oracles have
-/// settled, and asked histories for what was missing, without one for as long as its rules wait.
+/// A longer time between two rounds is an interruption: a prediction becomes void only after oracles have
+/// settled, and requested missing prices from histories, without one for the waiting limit of its rules.
 const INTERRUPTION_SECONDS: i64 = 300;
 
-/// What a round settled.
+/// A round's settlements.
 #[derive(Debug, Clone, Default)]
 pub struct Settlement {
     pub settled: Vec<Settled>,
     /// Tried by themselves and failed. They are open still, and tried again later.
     pub failed: Vec<PredictionId>,
-    /// What those wait for that only a source's history can end.
+    /// The histories that deferred predictions wait for.
     pub wants: Vec<Want>,
 }
 
-/// Predictions that failed by themselves: kept out of the batches, so that these go through in one
-/// piece, and tried less and less often, so that the log stays readable. Forgotten with the
-/// process.
+/// Predictions that failed alone: excluded from the batches, so that these succeed, and retried less and less
+/// often, so that the log stays readable. Forgotten with the process.
 #[derive(Debug, Default)]
 pub(crate) struct Suspects(BTreeMap<PredictionId, Suspect>);
 
@@ -74,7 +73,7 @@ impl Suspects {
         self.0.remove(&id);
     }
 
-    /// Forgets those that are no longer due: somebody settled them.
+    /// Removes those that are no longer due, because they were settled.
     fn keep_only(&mut self, due: &[PredictionId]) {
         if !self.0.is_empty() {
             let due: BTreeSet<PredictionId> = due.iter().copied().collect();
@@ -85,8 +84,8 @@ impl Suspects {
 
 /// Settles all due predictions whose samples have come.
 ///
-/// Predictions come in the order in which they fall due, so when a whole batch must still wait for
-/// a sample, those after it must too, and the round ends.
+/// Predictions come in the order of their due times, so if a whole batch must still wait for a sample, the later
+/// ones must too, and the round ends.
 pub(crate) async fn settle(
     oracle: &Oracle,
     now: Timestamp,
@@ -127,7 +126,7 @@ pub(crate) async fn settle(
                 prediction.id = %settled.id,
                 direction = %unpriced.direction,
                 would_have = unpriced.would_have.map_or("unknown", PredictionStatus::as_str),
-                "void: no source told the prices of its time, its history neither"
+                "void: no source and no history has the prices of its time"
             );
         }
     }
@@ -141,7 +140,7 @@ pub(crate) async fn settle(
     Ok(settlement)
 }
 
-/// Splits what is due into what goes into batches and what is tried by itself.
+/// Splits the due predictions into batches and single retries.
 fn sort(
     oracle: &Oracle,
     due: &[PredictionId],
@@ -187,7 +186,7 @@ async fn batch(
             settlement.settled.extend(outcome.settled);
             settlement.wants.extend(outcome.wants);
         }
-        // Paused since we looked: nobody is to blame.
+        // Paused meanwhile: not an error.
         Err(error) if is_pause(&error) => return Ok(Batch::Waits),
         Err(error) => {
             let error = chain(&error);
@@ -204,8 +203,8 @@ pub(crate) fn is_pause(error: &DbError) -> bool {
     matches!(error, DbError::Refused(refusal) if refusal.pause().is_some())
 }
 
-/// Settles one prediction; its failure is logged and is nobody else's. An error means that Postgres
-/// cannot be reached at all.
+/// Settles one prediction; its failure is logged and does not affect others. An error means that Postgres cannot
+/// be reached.
 async fn one(
     oracle: &Oracle,
     id: PredictionId,
@@ -221,7 +220,7 @@ async fn one(
         Ok(outcome) => {
             suspects.cleared(id);
             if outcome.settled.is_empty() {
-                debug!(prediction.id = %id, "must still wait, or was settled by somebody else");
+                debug!(prediction.id = %id, "must still wait, or was settled by another process");
             } else {
                 oracle.cache.wake_soon();
             }

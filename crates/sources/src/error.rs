@@ -1,4 +1,4 @@
-//! Why a service cannot be asked, and why its answer says nothing.
+//! Why a request to a service failed, or its answer decides nothing.
 
 /// Why a client cannot be set up. Messages hold no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -17,29 +17,29 @@ pub enum SetupError {
     Client,
 }
 
-/// Why a service gave nothing. No message contains a key, a URL or anything an answer said.
+/// Why a service gave nothing. No message contains a key, a URL or a part of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     #[error("no answer in time")]
     Timeout,
     #[error("cannot be reached: {0}")]
     Unreachable(String),
-    /// 429, or what the service says in its place.
+    /// 429, or the service's equivalent.
     #[error("asks us to go slower")]
     RateLimited {
-        /// What the answer asked for, in seconds.
+        /// The requested wait, in seconds.
         retry_after_seconds: Option<i64>,
     },
     /// 403: the service, or the wall before it, has had enough of this address or key.
     #[error("refuses the request (403); check its key, or whether the address is blocked")]
     Forbidden,
-    /// 403, 410, 451 and the like about the one thing that was asked for.
+    /// 403, 410, 451 and the like about the requested subject.
     #[error("refuses this one subject ({0}); other subjects are still queried")]
     Refused(u16),
     /// Absence would decide, and is not shown.
     #[error(
-        "lists {items} items that cannot be read in full and may be what is asked about, so that \
-         nothing follows from what the others do not say"
+        "lists {items} items that cannot be read in full and may be the wanted one, so that the list decides \
+         nothing"
     )]
     InDoubt { items: usize },
     /// 404, or a page that the answer calls missing.
@@ -81,21 +81,21 @@ pub(crate) fn given<T>(field: &'static str, value: Option<T>) -> Result<T, Sourc
     value.ok_or(SourceError::MissingField(field))
 }
 
-/// A service's wish not to be asked for a while.
+/// A service's request for a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peace {
-    /// How long, if it said so.
+    /// For how long, if given.
     pub retry_after_seconds: Option<i64>,
 }
 
 impl SourceError {
-    /// Of what a source is asked that it never decides.
+    /// For a request that a source never decides.
     pub(crate) const MISPLACED: SourceError = SourceError::Nonsense {
         field: "question",
         problem: "is not decided by a fetch from this source",
     };
 
-    /// Whether the service wants to be left alone, and for how long if it said so (seconds).
+    /// Whether the service requests a wait, and for how many seconds, if given.
     pub const fn wants_peace(&self) -> Option<Peace> {
         match self {
             SourceError::RateLimited { retry_after_seconds } => {

@@ -12,19 +12,19 @@ use daemon::process::Refusal;
 use crate::place::Place;
 use crate::{Told, private, reason};
 
-/// Of the environment these must have a value or not be set: an empty one hides the line of `.env` from us
-/// and from the services, and nothing that we write there could help.
+/// In the environment these must have a value or be unset: an empty one hides the line of `.env` from us and from
+/// the services, so a line that we write would have no effect.
 const NEVER_EMPTY: [&str; 3] = ["DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL"];
 const MARK: &str = "ARENA_PRIVATE_SERVICES";
 
 pub(crate) struct Settings {
     sources: Sources,
-    /// What `.env` says, whatever the environment does.
+    /// The settings of `.env`, regardless of the environment.
     file: Sources,
 }
 
 impl Settings {
-    /// Reads them anew. A `.env` that is not understood is refused: what is read of it, or added to it, could
+    /// Reads them again. A `.env` that is not understood is refused: what is read of it, or added to it, could
     /// mean something else to the services.
     pub(crate) fn load(place: &Place) -> Told<Settings> {
         let path = &place.env_file;
@@ -77,7 +77,7 @@ impl Settings {
         }
     }
 
-    /// The servers that `.env` says are ours to start.
+    /// The servers that `.env` marks as private.
     pub(crate) fn marked(&self) -> Vec<String> {
         let mark = self.file.get(MARK).unwrap_or_default();
         let mark = if mark == "1" { "postgres,redis" } else { &mark };

@@ -1,4 +1,4 @@
-//! Stops what runs, whoever started it.
+//! Stops the running parts, started by any process.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::say::say;
 use crate::stack::Part;
 use crate::{Told, private, reason};
 
-/// What each part has for its end.
+/// The time for each part to end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Stops a running stack, or what a killed supervisor left behind, and waits for it.
@@ -45,7 +45,7 @@ pub async fn stop(place: &Place) -> Told<()> {
     Ok(())
 }
 
-/// Stops whatever the pid files name, in reverse order.
+/// Stops all processes of the pid files, in reverse order.
 pub(crate) async fn everything(place: &Place) {
     let mut stopped = Vec::new();
     for part in Part::ALL.into_iter().rev() {

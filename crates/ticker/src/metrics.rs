@@ -1,4 +1,4 @@
-//! What Prometheus is told of time.
+//! Metrics of ticks.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use db::ticks::{ChunkReport, Tick};
 use service::clock;
 
 static NUMBER: Declared<IntGauge> =
-    gauge("arena_tick_number", "The newest tick that was closed, as far as this ticker knows.");
+    gauge("arena_tick_number", "The newest closed tick that this ticker has seen.");
 static TOOK: Declared<HistogramVec> = durations(
     "arena_tick_duration_seconds",
     "How long the ticks took that this ticker closed.",

@@ -27,8 +27,8 @@ pub async fn lock_due(conn: &mut Connection) -> DbResult<Vec<MarketId>> {
     pass_deadline(conn, "source <> 'RESEARCH'", MarketStatus::Locked).await
 }
 
-/// Ends research that nobody solved by its deadline. Its stakes fell to the house as they were lost.
-/// During a pause time stands still for it: only what had ended before the pause ends.
+/// Ends unsolved research at its deadline. The house got its stakes as they were lost. A pause extends the
+/// deadline: only research that was over before the pause ends.
 ///
 /// # Errors
 /// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].

@@ -163,9 +163,9 @@ async fn pair(
     })
 }
 
-/// What there is within the grace period once nobody tells more: a price that came late is better than
-/// none. The own source comes first; then that other one whose pair began first, real ones before
-/// invented ones. Beside a real source of its own a prediction is judged by real ones alone.
+/// The prices within the grace period, once no source will have more: a late price is better than none. The own
+/// source comes first; then the other one whose pair began first, real ones before simulated ones. A prediction
+/// with a real source is judged only by real ones.
 async fn last_resort(
     conn: &mut Connection,
     own: Option<PriceSample>,

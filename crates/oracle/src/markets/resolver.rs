@@ -17,7 +17,7 @@ const DUE_MAX: i64 = 50;
 /// Fetches at once.
 const FETCHES_AT_ONCE: usize = 8;
 
-/// What the resolver did in a round.
+/// The resolver's results of a round.
 #[derive(Debug, Clone, Default)]
 pub struct Resolved {
     pub locked: Vec<MarketId>,
@@ -95,7 +95,7 @@ async fn carry(
     let Some(feed) = desk.feed(market.source) else {
         return Ok(None);
     };
-    // One answer for all was asked for once; that it says no is an answer to each.
+    // One request serves all its markets; its failure is the failure of each.
     if !feed.has_one_answer_for_all() && !desk.may_ask(feed.as_ref(), now).await? {
         return Ok(None);
     }
@@ -155,8 +155,7 @@ async fn give_up(desk: &MarketDesk, market: &Market) -> DbResult<Option<SettledM
         return Ok(None);
     }
     let times = asked.times;
-    let reason =
-        format!("its source was asked {times} times and gave no answer within {patience} seconds");
+    let reason = format!("its source gave no answer to {times} requests within {patience} seconds");
     let by = VoidBy::Patience(&desk.rules);
     match db::markets::void(&mut conn, market.id, &reason, by, None).await {
         Ok(void) => Ok(Some(void)),

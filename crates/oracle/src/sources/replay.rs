@@ -1,8 +1,8 @@
 //! A recorded price history, played in a loop.
 //!
-//! The place in the recording follows from the wall clock alone (seconds since 1970 modulo the
-//! recording's length), so that every oracle, restarted or not, plays the same price at the same
-//! moment. Times of the recording are never shown: a quote's time is now.
+//! The place in the recording depends only on the wall clock (seconds since 1970 modulo the recording's length),
+//! so that every oracle, restarted or not, plays the same price at the same moment. Times of the recording are
+//! never shown: a quote's time is now.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -95,8 +95,8 @@ impl Replay {
     }
 }
 
-/// The two fields of a line, without the quotes that some programs put around each. Neither a time
-/// nor a price can hold a comma or a quote, so there is nothing more to CSV here.
+/// The two fields of a line, without the quotes that some programs put around each. Neither a time nor a price
+/// can contain a comma or a quote, so CSV needs no further rules here.
 fn record(text: io::Result<String>, line: u64) -> Result<[String; 2], ReplayError> {
     let text = text.map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => ReplayError::Record { line },

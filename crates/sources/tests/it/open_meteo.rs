@@ -213,9 +213,9 @@ fn the_instant_is_there_once() {
     assert_eq!(read(more, "[null,7.5,\"hot\"]"), Ok(celsius("7.5")));
     assert_eq!(
         read(r#"["2026-11-24T14:45"]"#, "[7.5]"),
-        Err(nonsense(TIMES, "lacks the instant that was asked for"))
+        Err(nonsense(TIMES, "lacks the requested instant"))
     );
-    assert_eq!(read("[]", "[]"), Err(nonsense(TIMES, "lacks the instant that was asked for")));
+    assert_eq!(read("[]", "[]"), Err(nonsense(TIMES, "lacks the requested instant")));
     assert_eq!(
         read(r#"["2026-11-24T14:30","2026-11-24T14:30"]"#, "[7.5,8.5]"),
         Err(nonsense(TIMES, "holds the same instant twice"))

@@ -101,7 +101,7 @@ async fn an_article_by_its_title() {
     );
     // Another title without a redirect is no answer.
     let fetched = client.by_title("Roller coaster", now()).await;
-    assert_eq!(fetched.value, Err(nonsense("title", "is another than the one that was asked for")));
+    assert_eq!(fetched.value, Err(nonsense("title", "is not the requested one")));
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn where_rest_refuses_the_action_api_is_asked() {
     assert_eq!(targets(&stub)[1], by_title);
     // Where the answer's steps do not lead from what was asked, it is another answer.
     let fetched = client.by_title("Roller coaster", now()).await;
-    assert_eq!(fetched.value, Err(nonsense("title", "is another than the one that was asked for")));
+    assert_eq!(fetched.value, Err(nonsense("title", "is not the requested one")));
 }
 
 #[tokio::test]
