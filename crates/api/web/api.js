@@ -1,5 +1,4 @@
-// Questions to the API. Whatever goes wrong is a Problem with a sentence for people: the API's own
-// where it gave one.
+// Questions to the API. Every failure is a Problem with a sentence for people: the API's own if it sent one.
 
 import { learn } from "./clock.js";
 import { credentials } from "./session.js";
@@ -65,7 +64,7 @@ export async function readProblem(response) {
   );
 }
 
-const SILENCE = "It may be restarting, or the network is down. What is shown is what was known last.";
+const SILENCE = "It may be restarting, or the network is down. The page shows the last known data.";
 const PATIENCE_MILLIS = 15000;
 
 /**

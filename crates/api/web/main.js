@@ -94,7 +94,7 @@ function App() {
     <footer>
       <p>
         Credits are play money. <a href="docs/">The API</a> · <a href="openapi.json">openapi.json</a> · Ledgerdome is open source
-        and hosted by whoever runs it.
+        and self-hosted.
       </p>
       <${Acting} />
     </footer>`;
@@ -126,7 +126,7 @@ function Badge() {
 function HoldButton() {
   useKnown();
   return html`<button type="button" class="quiet" aria-pressed=${known.held} onClick=${() => hold(!known.held)}
-    title="Holds what is shown; events are gathered meanwhile">
+    title="Stops updates of the page; events are collected meanwhile">
     ${known.held ? "Held" : "Hold"}<span class="wide"> still</span>
   </button>`;
 }
@@ -177,7 +177,7 @@ function Acting() {
   return html`<p>
     In this tab's memory:${bot ? html` the secret of <bdi>${bot.handle}</bdi>` : null}${bot && operator ? " and" : null}${operator
       ? html` an operator's token`
-      : null}. It is gone when the tab is closed or read anew.
+      : null}. It is lost when the tab is closed or reloaded.
   </p>`;
 }
 
