@@ -122,12 +122,12 @@ function Badge() {
   return html`<span class=${`badge ${tone}`} role="status" title=${badge.problem ?? undefined} data-state=${badge.state}>${words}${since}</span>`;
 }
 
-/** What moves by itself can be stopped. */
+/** Live updates can be paused. */
 function HoldButton() {
   useKnown();
   return html`<button type="button" class="quiet" aria-pressed=${known.held} onClick=${() => hold(!known.held)}
-    title="Stops updates of the page; events are collected meanwhile">
-    ${known.held ? "Held" : "Hold"}<span class="wide"> still</span>
+    title="Events are collected meanwhile">
+    Pause<span class="wide"> live updates</span>
   </button>`;
 }
 

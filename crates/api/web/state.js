@@ -90,7 +90,7 @@ export const watchBadge = (watcher) => clock.among(badgeWatchers, watcher);
 export const hear = (hearer) => clock.among(hearers, hearer);
 
 /**
- * Holds the page still: all is gathered, and nothing that is shown moves.
+ * Pauses live updates: events are collected, and the page does not change.
  * @param {boolean} wanted
  */
 export function hold(wanted) {
