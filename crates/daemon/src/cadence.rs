@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use tracing::{Instrument, error, warn};
 
 use crate::BoxError;
+use crate::failure::chain;
 use crate::shutdown::Shutdown;
-use crate::telemetry::chain;
 
 /// Runs turns until a stop is requested, and returns after the current one has finished.
 ///

@@ -278,6 +278,18 @@ pub enum Selection {
     Exactly(Vec<BotId>),
 }
 
+impl Selection {
+    /// The most bots that it takes.
+    fn size(&self) -> usize {
+        match self {
+            Selection::Free { limit, .. } | Selection::Waiting { limit, .. } => {
+                usize::try_from(*limit).unwrap_or(0)
+            }
+            Selection::Exactly(bots) => bots.len(),
+        }
+    }
+}
+
 /// The result of a chunk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChunkReport {
