@@ -1,4 +1,4 @@
-//! Reviving and retiring: who may be, who did it, and what the chain says afterwards.
+//! Reviving and retiring: the allowed bots, the operator's name, and the chain afterwards.
 
 use crate::bench::Bench;
 

@@ -1,4 +1,4 @@
-//! How the arena stands, by whoever has Postgres and the logs.
+//! The arena's state, from Postgres and the logs.
 
 use std::path::Path;
 

@@ -208,7 +208,7 @@ fn the_instant_is_there_once() {
         let body = changed(AT, r#"["2026-11-24T14:30"]"#, times);
         parse_at(&changed(&body, "[21.4]", values), instant)
     };
-    // More than was asked for does no harm, even where it has no value.
+    // Additional rows are ignored, even without a value.
     let more = r#"["2026-11-24T14:15","2026-11-24T14:30","2026-11-24T14:45"]"#;
     assert_eq!(read(more, "[null,7.5,\"hot\"]"), Ok(celsius("7.5")));
     assert_eq!(
