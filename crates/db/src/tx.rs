@@ -7,15 +7,14 @@
 //! 1. BEGIN. The time-outs of [`crate::pool`] hold from here on; behind a pooler they are set here.
 //! 2. The work: it takes its locks (markets or predictions, then wallets, then the house's row) and
 //!    checks in the same round trip whether the arena is [paused](crate::pauses::WhilePaused). A
-//!    rule of
-//!    `ledger-core` decides. The work writes entries, rows, audit row and events.
+//!    rule of `ledger-core` decides. The work writes entries, rows, audit row and events.
 //! 3. The answer for a retry is kept, if the request has an `Idempotency-Key`.
 //! 4. COMMIT; or, of a dry run, ROLLBACK.
 //!
 //! After a deadlock or serialization failure the runner starts again, at most [`ATTEMPTS_MAX`]
 //! times. So work may run more than once and must have no effect outside of Postgres.
 //!
-//! The ticker's chunks travel by COPY on a connection of their own: see [`crate::ticks`].
+//! The ticker's chunks are written by COPY on their own connection: see [`crate::ticks`].
 
 use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection, TransactionManager};
 
