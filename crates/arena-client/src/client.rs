@@ -250,8 +250,9 @@ calls! { Client:
     ///     confidence: "0.70".parse()?,
     ///     reasoning: None,
     ///     usage: None,
-    /// }; // A key that names the bet: a repetition places no second one. let key =
-    /// IdempotencyKey::named(&format!("bet:{}", market.id)).ok_or("a name")?;
+    /// };
+    /// // A key that names the bet: a repetition places no second one.
+    /// let key = IdempotencyKey::named(&format!("bet:{}", market.id)).ok_or("a name")?;
     /// bot.bet_once(market.id, &bet, &key).await?;
     /// # Ok(())
     /// # }
