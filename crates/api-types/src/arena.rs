@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::predictions::Prediction;
 use crate::usage::Usage;
 
-/// `GET /arena/observation`: an observation, good for one action until `valid_until`.
+/// `GET /arena/observation`: an observation, valid for one action until `valid_until`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Observation {
     /// The observation: what `POST /arena/action` takes.

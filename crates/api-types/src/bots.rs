@@ -1,4 +1,4 @@
-//! Bots: registration, profiles, and what operators do to them.
+//! Bots: registration, profiles, and operators' acts on them.
 
 use ledger_core::{BotId, BotStatus, Handle, Money, Pause, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::secret::Secret;
 
 /// The longest persona, in characters.
 pub const PERSONA_MAX_CHARS: usize = 2000;
-/// The longest time that rotated credentials may stay good: a day, in seconds.
+/// The longest time that rotated credentials may stay valid: a day, in seconds.
 pub const GRACE_SECONDS_MAX: u32 = 24 * 60 * 60;
 /// The longest reason an operator gives, in characters.
 pub const REASON_MAX_CHARS: usize = 280;
@@ -70,7 +70,7 @@ pub struct Bot {
     /// When it last acted; `None` until it first did.
     #[schema(required = true)]
     pub last_action_at: Option<Timestamp>,
-    /// Why and since when an operator holds it; `None` while it may act.
+    /// The operator's pause, with its reason and time; `None` while it may act.
     #[schema(required = true)]
     pub paused: Option<Pause>,
 }
@@ -129,7 +129,7 @@ pub struct RetireRequest {
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotateRequest {
-    /// Seconds for which the present credentials stay good, up to [`GRACE_SECONDS_MAX`]. Without
+    /// Seconds for which the present credentials stay valid, up to [`GRACE_SECONDS_MAX`]. Without
     /// any they end at once.
     #[serde(default)]
     #[schema(maximum = 86_400)]

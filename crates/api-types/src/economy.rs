@@ -23,7 +23,7 @@ pub struct Economy {
     /// `None` while there is no fresh price: the arena is halted.
     #[schema(required = true)]
     pub price: Option<PriceNow>,
-    /// Why and since when an operator holds the arena; `None` while it runs.
+    /// The operator's pause, with its reason and time; `None` while the arena runs.
     #[schema(required = true)]
     pub paused: Option<Pause>,
     /// The figures in force.
@@ -76,7 +76,7 @@ pub struct BotCount {
     pub dead: i64,
 }
 
-/// The price the arena goes by.
+/// The price in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PriceNow {
     /// BTC in US dollars.

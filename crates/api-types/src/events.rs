@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use crate::{LedgerEntry, PriceSample};
 
-/// The header with which a stream of Server-Sent Events goes on where it was cut.
+/// The header that resumes a stream of Server-Sent Events.
 pub const LAST_EVENT_ID: &str = "Last-Event-ID";
 
 /// Why the server closed a WebSocket: codes in addition to those of RFC 6455.
 pub mod close_code {
-    /// No credential came, or none that is good. Sent by servers that want one.
+    /// There was no credential, or no valid one. Sent by servers that want one.
     pub const UNAUTHORIZED: u16 = 4001;
     /// `since` or `kinds` cannot be read, or `since` is no position of this arena.
     pub const INVALID: u16 = 4002;
@@ -34,7 +34,7 @@ pub struct Event {
     pub kind: EventKind,
     /// When it was written, which is just before it was committed.
     pub at: Timestamp,
-    /// See [`EventData`] for its fields. Readers must ignore what they do not know.
+    /// See [`EventData`] for its fields. Readers must ignore unknown fields.
     pub data: Value,
 }
 
@@ -60,7 +60,7 @@ impl Event {
 /// The `data` of each kind of event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EventData {
-    /// With all that its hash covers. The bot's `handle` is next to it.
+    /// With all fields of its hash. The bot's `handle` is next to it.
     Entry(LedgerEntry),
     Post(PostEventData),
     Prediction(PredictionEventData),
@@ -130,7 +130,7 @@ pub struct BotEventData {
     pub handle: String,
     /// How it stands now.
     pub status: BotStatus,
-    /// Why and since when an operator holds it.
+    /// The operator's pause, with its reason and time.
     #[serde(default)]
     pub paused: Option<Pause>,
 }

@@ -8,7 +8,7 @@ pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 pub const IDEMPOTENCY_REPLAYED: &str = "Idempotency-Replayed";
 /// The longest key, in characters.
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
-/// The shortest key of a request whose answer holds secrets: a UUID without hyphens fits.
+/// The shortest key of a request whose answer contains secrets: a UUID without hyphens fits.
 pub const SECRET_IDEMPOTENCY_KEY_CHARS_MIN: usize = 32;
 /// Different characters of such a key. Of 32 random hex digits fewer are different once in ten million.
 const DIFFERENT_CHARS_MIN: usize = 8;
@@ -19,7 +19,7 @@ pub fn is_idempotency_key(key: &str) -> bool {
         && key.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Why a key is no good for a request whose answer holds secrets; `None` if it is. A client that
+/// Why a key is invalid for a request whose answer contains secrets; `None` if it is valid. A client that
 /// guesses such a key could get the secrets, so short and obviously not random keys are refused.
 /// Randomness cannot be checked: this catches honest mistakes.
 pub fn guessable(key: &str) -> Option<&'static str> {

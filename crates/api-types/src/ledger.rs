@@ -1,4 +1,4 @@
-//! The ledger, with all that is needed to recompute each hash.
+//! The ledger, with all fields for recomputing each hash.
 
 use ledger_core::{BotId, ChainFault, Entry, EntryType, Hash, Money, Reference, Timestamp};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Markets: questions about the outside world, the bets on them, and what decided them.
+//! Markets: questions about the outside world, the bets on them, and the deciding evidence.
 
 use ledger_core::economy::AnswerResult;
 use ledger_core::market::{BetState, MarketSource, MarketStatus, Side};
@@ -52,7 +52,7 @@ pub struct Market {
     /// Why it is void, where it is.
     #[schema(required = true)]
     pub void_reason: Option<String>,
-    /// Why and since when an operator holds it; `None` while it takes bets and pays.
+    /// The operator's pause, with its reason and time; `None` while it takes bets and pays.
     #[schema(required = true)]
     pub paused: Option<Pause>,
     /// Research: SHA-256 over the answer and a secret nonce, as 64 lower-case hex digits.
@@ -99,7 +99,7 @@ pub struct Evidence {
     /// Why nothing was, where nothing was.
     #[schema(required = true)]
     pub problem: Option<String>,
-    /// Whether this is what decided the market.
+    /// Whether this fetch decided the market.
     pub decides: bool,
 }
 

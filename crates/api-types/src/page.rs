@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The most items a page holds.
+/// The most items of a page.
 pub const PAGE_LIMIT_MAX: u32 = 200;
 /// The default number of items.
 pub const PAGE_LIMIT_DEFAULT: u32 = 50;

@@ -25,7 +25,7 @@ pub struct ResumeRequest {
 /// Whether time passes and money moves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ArenaState {
-    /// Why and since when an operator holds the arena; `None` while it runs.
+    /// The operator's pause, with its reason and time; `None` while the arena runs.
     #[schema(required = true)]
     pub paused: Option<Pause>,
 }

@@ -1,4 +1,4 @@
-//! The price history: what settlements were decided by.
+//! The price history: the samples that decide settlements.
 
 use ledger_core::ids::PriceId;
 use ledger_core::prediction::PriceSource;

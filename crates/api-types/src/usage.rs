@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 pub const USAGE_NAME_MAX_CHARS: usize = 100;
 /// The longest note on usage, in characters.
 pub const NOTE_MAX_CHARS: usize = 280;
-/// The most tokens of one report. Far beyond any turn, and so far below what a total holds that no
-/// number of reports can fill it.
+/// The most tokens of one report. Far beyond any turn, and so far below a total's range that no number of reports
+/// can exceed it.
 const TOKENS_MAX: i64 = 1_000_000_000;
 /// The highest reported cost of one report, in US dollars: the server cannot check it, so it is at
 /// least bounded.
@@ -54,7 +54,7 @@ pub struct Usage {
     pub unreported_calls: Option<i32>,
 }
 
-/// `POST /metrics/usage`: what was used outside of an action.
+/// `POST /metrics/usage`: usage outside of an action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UsageReport {

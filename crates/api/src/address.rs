@@ -3,8 +3,7 @@
 //!
 //! Any client can write a forwarding header, so it is read only from the end, which a trusted proxy
 //! wrote, and only as far as the named proxies are trusted. An unreadable part ends the search: the
-//! request then counts as the last readable proxy's. It must never count as what a client claims
-//! about itself.
+//! request then counts as the last readable proxy's. It must never use a client's own claim.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -78,7 +77,7 @@ pub enum ForwardingHeader {
     XForwardedFor,
     /// RFC 7239.
     Forwarded,
-    /// One address alone: set by a proxy, in the place of what was there.
+    /// One address: set by a proxy, replacing the old value.
     XRealIp,
 }
 

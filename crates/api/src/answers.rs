@@ -5,7 +5,7 @@
 //! answer is older than promised. A page behind a cursor is not cached: few callers request the
 //! same one.
 //!
-//! It must never keep what only one bot may see, nor an error.
+//! It must never store data of a single bot, nor an error.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -40,7 +40,7 @@ use crate::wagers::WagerQueue;
 const VERIFICATIONS_MAX: usize = 2;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The running service: connections, derived keys and what is remembered between requests.
+/// The running service: connections, derived keys and state between requests.
 pub(crate) struct App {
     pub(crate) database: Database,
     pub(crate) cache: Cache,

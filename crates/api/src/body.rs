@@ -130,7 +130,7 @@ enum Form {
 
 fn refusal(path: &str, error: &serde_json::Error, form: Form) -> ApiError {
     let full = error.to_string();
-    // A number beyond every type is well-formed JSON all the same.
+    // A number beyond every type is still well-formed JSON.
     let out_of_range = full.starts_with("number out of range");
     if error.classify() != Category::Data && !out_of_range && form == Form::Broken {
         return ApiError::malformed(format!("The body is no valid JSON: {full}."));

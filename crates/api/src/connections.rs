@@ -21,14 +21,14 @@ const PER_ADDRESS: usize = 1_000;
 /// If the client has not read an answer for this long, it is not going to.
 const STALL_SECONDS: u64 = 30;
 
-/// How many connections clients may hold.
+/// The most connections of clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
     /// Of this process. Further ones wait until another one ends.
     pub total: usize,
     /// Of one address, trusted proxies excepted; `None` is no limit. Further ones are closed.
     pub per_address: Option<usize>,
-    /// How long a client may take nothing of what it is sent before it is cut off.
+    /// How long a client may read nothing before it is disconnected.
     pub stall: Duration,
 }
 

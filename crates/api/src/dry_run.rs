@@ -91,7 +91,7 @@ async fn without_observation(app: &App, action: &Action, bad: ApiError) -> ApiRe
     Ok(Told { run, refusal: Some(refusal) })
 }
 
-/// Why an observation is not good, if it is not.
+/// Why an observation is invalid, if it is.
 pub(crate) const fn bad_observation(redemption: Redemption) -> Option<ApiError> {
     match redemption {
         Redemption::Redeemed => None,

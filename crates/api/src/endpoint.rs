@@ -165,14 +165,14 @@ impl Endpoint {
         format!("{} {path}", self.method)
     }
 
-    /// Under what status it answers when all goes well.
+    /// The status of a successful answer.
     pub(crate) fn status(&self) -> StatusCode {
         let declared = self.answers.first().map(|answer| answer.status);
         let declared = declared.and_then(|status| StatusCode::from_u16(status).ok());
         declared.unwrap_or(StatusCode::OK)
     }
 
-    /// The collection in which its answer names the place of what was made.
+    /// The collection of the new resource in its `Location`.
     pub(crate) fn collection(&self) -> Option<&'static str> {
         let has_location = self.answers.iter().any(|answer| answer.has_location);
         has_location.then_some(self.path)
@@ -184,7 +184,7 @@ impl Endpoint {
         self
     }
 
-    /// It answers GET alone: what it makes would be lost with HEAD's body.
+    /// Only for GET: HEAD would lose the created data.
     pub(crate) fn without_head(mut self) -> Endpoint {
         self.answers_head = false;
         self
@@ -338,7 +338,7 @@ impl Endpoint {
         self.answering(101, about, "", None)
     }
 
-    /// The schema of what is no plain text after all.
+    /// The schema of a body that is not plain text.
     pub(crate) fn shaped(self, schema: &'static str) -> Endpoint {
         self.answered(|answer| answer.schema = Some(schema.into()))
     }

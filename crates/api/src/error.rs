@@ -1,4 +1,4 @@
-//! Everything that can go wrong with a request, and what is answered.
+//! All errors of a request, and their answers.
 //!
 //! [`ApiError::kind`] is the one place that decides between problem types; status, type and title
 //! follow from it. The inner error of a 5xx goes only to the log.
@@ -103,7 +103,7 @@ impl ApiError {
 
     /// The credentials that were to be rotated are not the bot's present ones.
     pub(crate) const SUPERSEDED: ApiError =
-        ApiError::forbidden("These credentials were rotated away. Rotate with the present ones.");
+        ApiError::forbidden("These credentials were rotated. Use the present ones.");
 
     /// A bad field within the object `parent`.
     pub(crate) fn within(parent: &str, FieldProblem { field, problem }: FieldProblem) -> ApiError {

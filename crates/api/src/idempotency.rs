@@ -61,9 +61,9 @@ pub(crate) struct Retry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tells {
     Body,
-    /// The place of what was made: a path, and the `id` of the body.
+    /// The address of the new resource: a path, and the `id` of the body.
     Place(&'static str),
-    /// For how long its token is good, counted from now.
+    /// The remaining lifetime of its token.
     TimeLeft,
 }
 
@@ -265,7 +265,7 @@ fn misread(error: impl fmt::Display) -> ApiError {
     ApiError::Internal(format!("a kept answer cannot be read: {error}"))
 }
 
-/// The id that an answer holds.
+/// The id in an answer.
 pub(crate) fn id_in(body: &[u8]) -> ApiResult<String> {
     let kept: Value = serde_json::from_slice(body).map_err(misread)?;
     match &kept["id"] {

@@ -38,7 +38,7 @@ static POSITION_LAG: Declared<GaugeVec> = fractions(
 /// Requests for a route that is not in the table.
 pub(crate) const UNMATCHED: &str = "unmatched";
 
-/// Says at each scrape what depends on the moment.
+/// Sets at each scrape the values that depend on the moment.
 pub(crate) fn watch(database: &Database) {
     service::metrics::watch_pool(database);
     LISTENERS.begin_with(&["sse", "websocket"]);

@@ -1,4 +1,4 @@
-//! Where the price book comes from, and what reported usage costs by it.
+//! The origin of the price book, and the cost of reported usage by it.
 
 use std::path::Path;
 

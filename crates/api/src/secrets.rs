@@ -125,7 +125,7 @@ impl SecretStore {
     }
 }
 
-/// Takes up what is changed in `.env`, from now on until the stop.
+/// Uses changes of `.env`, from now on until the stop.
 pub(crate) fn follow(
     store: &Arc<SecretStore>,
     cache: &Cache,

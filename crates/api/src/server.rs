@@ -77,7 +77,7 @@ pub async fn start(config: ApiConfig, shutdown: Shutdown) -> Result<Running, Fai
     start_with(config, shutdown, |_| ()).await
 }
 
-/// The same with routes of the caller's behind the API's, under all that happens around a request.
+/// The same with the caller's routes after the API's, inside the same layers.
 ///
 /// # Errors
 /// As for [`start`].
@@ -88,7 +88,7 @@ pub async fn start_with(
 ) -> Result<Running, Failure> {
     let app = Data::new(App::open(&config).await?);
     let announcement = app.cache.announce("api");
-    // Until the drain is over: what is still served needs the credentials of now.
+    // Until the drain is over: requests still need the present credentials.
     let closing = Shutdown::manual();
     if config.follows_settings {
         app.stores().follow(&config.postgres, &config.redis, &closing)?;

@@ -27,7 +27,7 @@ const HEADERS_MAX: usize = 64;
 /// Headers of a request, names and values together, in bytes.
 pub(crate) const HEADERS_MAX_BYTES: usize = 16 * 1024;
 
-/// Refuses what is too large or can be read in two ways.
+/// Refuses requests that are too large or ambiguous.
 pub(crate) fn check(req: &ServiceRequest) -> Result<(), ApiError> {
     target(req.uri())?;
     headers(req.headers())

@@ -1,4 +1,4 @@
-//! The table of endpoints: what each request is for, by the rows of [`crate::endpoint`].
+//! The table of endpoints: finds the row of each request ([`crate::endpoint`]).
 
 use std::collections::BTreeMap;
 use std::future::ready;
@@ -91,9 +91,8 @@ fn class(rows: &[Arc<Endpoint>], method: &Method) -> Class {
     row.map_or_else(|| Class::of(method), |row| row.class)
 }
 
-/// Refuses a query parameter that its endpoint does not take or that cannot be read: if it were
-/// ignored, the client would get the answer to another request. Pages for people take what links of
-/// others append to them.
+/// Refuses a query parameter that its endpoint does not take or that cannot be read: if it were ignored, the
+/// client would get the answer to another request. Pages for people accept parameters that foreign links append.
 pub(crate) fn takes_query(endpoint: &Endpoint, req: &ServiceRequest) -> ApiResult<()> {
     if req.query_string().is_empty() || !endpoint.is_in_contract() {
         return Ok(());

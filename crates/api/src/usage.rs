@@ -7,8 +7,8 @@ use ledger_core::price_book::PriceBook;
 use crate::error::ApiError;
 use crate::{clock, pricing};
 
-/// Checks reported usage and adds its price at this moment, so that it is recorded with its action
-/// and stays what it was when prices change.
+/// Checks reported usage and adds its price at this moment, so that it is recorded with its action and does not
+/// change with prices.
 pub(crate) fn read(reported: api_types::Usage, book: &PriceBook) -> Result<Usage, ApiError> {
     reported.check().map_err(|problem| ApiError::within("usage", problem))?;
     let unreported_calls = reported.unreported();

@@ -47,7 +47,7 @@ pub(crate) fn prediction(kept: db::predictions::Prediction) -> Prediction {
     })
 }
 
-/// Whether what a market keeps secret may be shown.
+/// Whether a market's secrets may be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Secrecy {
     Open,

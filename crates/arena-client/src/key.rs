@@ -30,7 +30,7 @@ impl IdempotencyKey {
     pub(crate) fn must_be_random(&self) -> Result<(), ClientError> {
         guessable(&self.0).map_or(Ok(()), |_| {
             Err(ClientError::Request(
-                "the answer holds secrets: take IdempotencyKey::random() for this call",
+                "the answer contains secrets: take IdempotencyKey::random() for this call",
             ))
         })
     }

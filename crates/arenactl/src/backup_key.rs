@@ -1,4 +1,4 @@
-//! `BACKUP_KEY`: what manifests of backups are authenticated with. It is kept apart from them.
+//! `BACKUP_KEY`: authenticates manifests of backups. It is kept apart from them.
 //!
 //! A manifest contains the SHA-256 of its dump, so neither can be changed without the key of the manifest's HMAC.
 //! A key only proves that the maker of a manifest had it.
@@ -19,7 +19,7 @@ pub(crate) const BACKUP_KEY: &str = "BACKUP_KEY";
 pub(crate) const BACKUP_KEY_PREVIOUS: &str = "BACKUP_KEY_PREVIOUS";
 /// 256 bits in hex.
 const KEY_CHARS: usize = 64;
-/// Keeps what is authenticated here apart from anything else that the same bytes could mean.
+/// Separates this use of the key from other uses of the same bytes.
 const PURPOSE: &[u8] = b"ledgerdome-backup-manifest\n";
 const ID_PURPOSE: &[u8] = b"ledgerdome-backup-key-id\n";
 const ID_CHARS: usize = 16;

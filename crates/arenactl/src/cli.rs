@@ -46,9 +46,8 @@ pub(crate) enum Command {
     Migrate,
     /// Create the hosted bots of BOTS_DIR that are missing, each with its grant and its API key
     ///
-    /// Keys go to BOTS_ENV_FILE (.env.bots) before the bot exists, so that an interrupted run is
-    /// simply repeated. A persona that cannot be read is named and the others go on; it is a
-    /// failure only when none of the files can be used.
+    /// Keys go to BOTS_ENV_FILE (.env.bots) before the bot exists, so that an interrupted run is simply repeated.
+    /// An unreadable persona is reported and the others are processed; it is a failure only if no file is usable.
     Genesis,
     /// Store the hash of each API key in BOTS_ENV_FILE (.env.bots) with its hosted bot
     ///
@@ -66,9 +65,9 @@ pub(crate) enum Command {
     VoidMarket(void_market::Args),
     /// Pause the arena, one bot or one market: no charges, no actions, no payouts
     ///
-    /// When it has answered, nothing moves any more. Reads, operators and price samples go on.
+    /// When it has returned, no money moves. Reads, operators' commands and price samples continue.
     Pause(pause::PauseArgs),
-    /// Let the arena, one bot or one market go on
+    /// Resume the arena, one bot or one market
     Resume(pause::ResumeArgs),
     /// Show tick, price and its age, bots, and the errors of the last minute
     ///
@@ -77,7 +76,7 @@ pub(crate) enum Command {
     Status(status::Args),
     /// Show the audit log, newest first: all except agents' own actions
     Audit(audit::Args),
-    /// Recompute every hash and balance of every chain, and name what is broken
+    /// Recompute every hash and balance of every chain, and report faults
     ///
     /// Exits with 0 if the ledger is sound and with 1 if not.
     InspectLedger(inspect_ledger::Args),
@@ -106,27 +105,26 @@ pub(crate) enum Command {
     VerifyExport(verify_export::Args),
     /// Test every configured credential and report failures with their reasons
     ///
-    /// Compares the schema with what the migrations make, too: tables, triggers, functions, owners,
-    /// privileges and roles.
+    /// Also compares the schema with the migrations: tables, triggers, functions, owners, privileges and roles.
     DebugAuth(debug_auth::Args),
-    /// Put another Postgres role in the place of the one in .env, while everything runs
+    /// Replace the Postgres role in .env, while everything runs
     ///
     /// Needs a superuser. Safe to repeat after an interruption at any step. In the end it tries every
     /// credential, as `debug-auth` does.
     RotateRole(rotate_role::Args),
-    /// Put another password in the place of the one in REDIS_URL, while everything runs
+    /// Replace the password in REDIS_URL, while everything runs
     ///
-    /// Both are good until the services have gone over. Safe to repeat after an interruption at any
+    /// Both are valid until the services use the new one. Safe to repeat after an interruption at any
     /// step. In the end it tries every credential.
     RotateRedis(rotate_redis::Args),
-    /// Put another SECRET_KEY in the place of the one in .env, while everything runs
+    /// Replace SECRET_KEY in .env, while everything runs
     ///
     /// Data made with the old one stays valid until `--finish`. Safe to repeat after an
     /// interruption at any step.
     RotateSecretKey(rotate_secrets::Args),
-    /// Put another ADMIN_TOKEN in the place of the one in .env, while everything runs
+    /// Replace ADMIN_TOKEN in .env, while everything runs
     ///
-    /// The old one stays good until `--finish`.
+    /// The old one stays valid until `--finish`.
     RotateAdminToken(rotate_secrets::Args),
 }
 
@@ -138,7 +136,7 @@ pub(crate) enum ServicesCommand {
     /// It adds missing settings to `.env`. Postgres and Redis are private ones in .data (ARENA_DATA_DIR),
     /// unless URLs of others are given. It uses the programs next to this one (ARENA_BIN_DIR).
     Up,
-    /// Stop what `up` started, or what a killed one left behind, and wait for it
+    /// Stop the processes that `up` started, or leftovers of a killed one, and wait for them
     Stop,
     /// Show the last lines of a log, and follow it on a terminal
     Logs(services::LogsArgs),

@@ -26,7 +26,7 @@ const HEADER: &str = "\
 # hashes. After changing one, run `arenactl sync-keys`.
 ";
 
-/// The file as it was read, or as it was last written. Without `Debug`: it holds secrets.
+/// The file as it was read, or as it was last written. Without `Debug`: it contains secrets.
 pub(crate) struct Credentials {
     path: PathBuf,
     text: String,

@@ -26,7 +26,7 @@ impl Alone {
         match lock.try_lock() {
             Ok(()) => Ok(Some(Alone { _lock: lock })),
             Err(TryLockError::WouldBlock) => Err(anyhow!(
-                "another rotation is at work and holds {shown}: wait for its end, then run this again"
+                "another rotation is running and has locked {shown}: wait for its end, then run this again"
             )),
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("cannot lock {shown}"))

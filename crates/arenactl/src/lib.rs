@@ -83,7 +83,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
 enum Stopped {
     /// It could not do its work; nothing was printed yet.
     BeforeReport(Failure),
-    /// It did its work and reported, and what it found is bad.
+    /// It did its work and reported, and the result is bad.
     ByReport(Failure),
 }
 

@@ -70,7 +70,7 @@ fn fitted(name: &str) -> Option<Operator> {
     name.parse().ok()
 }
 
-/// Writes to the audit log what was done outside of a transaction that writes there itself. The setting
+/// Records in the audit log an act outside of a transaction that records it itself. The setting
 /// names the database.
 pub(crate) async fn record(
     sources: &Sources,

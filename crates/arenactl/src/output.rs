@@ -25,7 +25,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// Prints what a command did.
+    /// Prints a command's result.
     pub(crate) fn show<R: Serialize + Display>(self, report: &R) -> Result<(), Failure> {
         let mut out = BufWriter::new(io::stdout().lock());
         let written = match self {
@@ -41,7 +41,7 @@ impl Format {
         }
     }
 
-    /// Prints what a command found, which may be bad.
+    /// Prints a command's findings, which may be bad.
     pub(crate) fn judge<R: Serialize + Display + Judged>(self, report: R) -> Result<(), Stopped> {
         self.show(&report)?;
         report.verdict().map_err(Stopped::ByReport)

@@ -1,4 +1,4 @@
-//! The one way from a bot to its model, and the cap on what that may cost a day.
+//! The only access of a bot to its model, and the daily limit of its cost.
 //!
 //! Before each call its highest possible cost is reserved in Postgres, where every runner sees it; after the call
 //! the real cost replaces it. The cost of a call without an answer is unknown, so its reservation stays, unless
@@ -76,7 +76,7 @@ impl Mind {
     /// # Errors
     /// See [`MindError`].
     pub async fn complete(&self, bot_id: BotId, prompt: &Prompt) -> Result<Completion, MindError> {
-        // Before anything is set aside or counted: no call would be made.
+        // Before anything is reserved or counted: no call would be made.
         self.model.is_open()?;
         let cap = match &self.spending {
             Spending::Unlimited => return Ok(self.call(prompt).await.0?),
@@ -127,7 +127,7 @@ impl Mind {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if said.replace(day) != Some(day) {
             let cap_usd = cap.usd;
-            info!(%bot_id, %day, %cap_usd, "no more thinking today: LLM_DAILY_USD is reached");
+            info!(%bot_id, %day, %cap_usd, "no more model calls today: LLM_DAILY_USD is reached");
         }
     }
 

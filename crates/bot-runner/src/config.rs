@@ -259,7 +259,7 @@ fn read_limit(reader: &mut Reader<'_>) -> Option<DailyLimit> {
     Some(DailyLimit { usd, prices })
 }
 
-/// A cap on what has no price would be no cap.
+/// Without a price the limit would have no effect.
 fn check_prices(
     reader: &mut Reader<'_>,
     models: &mut Models,

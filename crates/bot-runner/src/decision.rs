@@ -1,4 +1,4 @@
-//! From what a model wrote to a wager: pure, exact, and inside every limit.
+//! From a model's output to a wager: pure, exact, and inside every limit.
 //!
 //! A model proposes; this decides. For any text, stakes stay within the limits, nothing is rounded up, and no
 //! float is used. A text that makes no sense is an error, never a guess: the bot then loses its turn, not its

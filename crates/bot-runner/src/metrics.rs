@@ -16,7 +16,7 @@ use crate::turn::Outcome;
 static HOSTED: Declared<IntGauge> =
     gauge("arena_hosted_bots", "Bots that this runner keeps going.");
 static TURNS: Declared<IntCounterVec> =
-    counters("arena_turns_total", "Turns of hosted bots, by what came of them.", &["outcome"]);
+    counters("arena_turns_total", "Turns of hosted bots, by result.", &["outcome"]);
 static CALL_DURATION: Declared<HistogramVec> = durations(
     "gen_ai_client_operation_duration_seconds",
     "How long a language model takes to answer.",
@@ -42,7 +42,7 @@ static UNPRICED: Declared<IntCounterVec> = counters(
     &["model"],
 );
 
-/// Says at each scrape what depends on the moment.
+/// Sets at each scrape the values that depend on the moment.
 pub(crate) fn watch(database: &Database) {
     service::metrics::watch_pool(database);
     TURNS.begin_with(&["acted", "waited", "refused", "failed"]);
@@ -63,8 +63,8 @@ pub(crate) fn turn(outcome: &Outcome) {
     TURNS.with_label_values(&[outcome]).inc();
 }
 
-/// One call, with what it used and cost as far as that is known. `model` is the requested one; tokens and cost
-/// are those of the answering one.
+/// One call, with its usage and cost, if known. `model` is the requested one; tokens and cost are
+/// those of the answering one.
 pub(crate) fn call(
     model: &str,
     failure: Option<&LlmError>,

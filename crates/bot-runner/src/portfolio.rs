@@ -1,7 +1,7 @@
 //! How much a bot bets on which markets: pure, exact, and inside every limit.
 //!
-//! A model names sides and how sure it is of them; the stakes are not its to choose. The surest bet
-//! comes first, and each gets its share of the balance or what is left of the turn's limit.
+//! A model names sides and how sure it is of them; the stakes are not its to choose. The bet with the highest
+//! confidence comes first, and each gets its share of the balance or the rest of the turn's limit.
 
 use arena_client::api_types::{Market, Parameters};
 use ledger_core::economy::EntropyFee;
@@ -37,7 +37,7 @@ pub struct Pick {
     pub reasoning: Option<String>,
 }
 
-/// A pick with what is staked on it.
+/// A pick with its stake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stake {
     pub pick: Pick,

@@ -67,7 +67,7 @@ struct Written {
     reasoning: Value,
 }
 
-/// Reads what a model answers. A page id may be written as a number.
+/// Reads a model's answer. A page id may be written as a number.
 ///
 /// # Errors
 /// When the text is no answer.
@@ -87,7 +87,7 @@ pub fn read(text: &str) -> Result<Proposal, Unusable> {
     })
 }
 
-/// The title of the article that a question is about, if that is what decides it.
+/// The title of the question's article, if an article decides it.
 pub fn title_of(market: &Market) -> Option<String> {
     let criteria: ArticleCriteria = serde_json::from_value(market.criteria.clone()).ok()?;
     Some(criteria.article.as_str().to_owned())

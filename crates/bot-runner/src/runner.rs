@@ -10,10 +10,9 @@
 //! the bot's interval is completed anyway, because the next one is due then, or after the wait that a model or
 //! the arena requested.
 //!
-//! A loop ends when its bot is DEAD or RETIRED, or when its key is refused; the others go on. A
-//! retired bot never comes back. For the others the roster check looks every
-//! [`Pace::roster_check`] whether an operator has revived the bot or synchronised its key, and
-//! then begins a new loop.
+//! A loop ends when its bot is DEAD or RETIRED, or when its key is refused; the others continue. A
+//! retired bot never comes back. For the others the roster check looks every [`Pace::roster_check`]
+//! whether an operator has revived the bot or synchronised its key, and then begins a new loop.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -115,8 +114,8 @@ impl Runner {
         self.ended.subscribe()
     }
 
-    /// Runs until the shutdown. Turns that have begun are finished, within [`Pace::grace`], and
-    /// the leases of all others given back.
+    /// Runs until the shutdown. Running turns are finished, within [`Pace::grace`], and the leases of all others
+    /// are released.
     pub async fn run(self) {
         let mut roster = Roster::new(&self.bots);
         for index in 0..self.bots.len() {
@@ -218,7 +217,7 @@ impl<'a> Roster<'a> {
     }
 }
 
-/// How a claimed turn is given back.
+/// How a claimed turn is released.
 #[derive(Clone, Copy, Debug)]
 enum Release {
     /// It is over, and the next is due so long after this one was, or from now.
@@ -227,7 +226,7 @@ enum Release {
     Deferred { seconds: i64 },
 }
 
-/// Which turn a loop has put off, and since when.
+/// The turn that a loop has deferred, and since when.
 #[derive(Clone, Copy, Debug)]
 struct Deferral {
     turns: i64,
@@ -381,14 +380,14 @@ impl Inner {
             match self.try_release(turn, release).await {
                 Ok(true) => return,
                 Ok(false) => {
-                    return warn!(%bot, "another runner took the turn over before it was given back");
+                    return warn!(%bot, "another runner took over the turn before it was released");
                 }
                 Err(error) if attempt == RELEASE_ATTEMPTS || !error.retryable() => {
                     // Its action is safe: a repetition of the turn uses the same key.
-                    return warn!(%bot, %error, "the turn cannot be given back; its lease runs out");
+                    return warn!(%bot, %error, "the turn cannot be released; its lease expires");
                 }
                 Err(error) => {
-                    debug!(%bot, %error, "the turn cannot be given back yet");
+                    debug!(%bot, %error, "the turn cannot be released yet");
                     self.shutdown.sleep(FAILURE_PAUSE).await;
                 }
             }
@@ -406,7 +405,7 @@ impl Inner {
     }
 }
 
-/// How a turn is given back after its outcome. `deferral` is the loop's deferral so far.
+/// How a turn is released after its outcome. `deferral` is the loop's deferral so far.
 fn release_after(
     outcome: &Outcome,
     bot: &HostedBot,

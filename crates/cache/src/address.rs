@@ -37,7 +37,7 @@ pub(crate) fn client(url: &str) -> CacheResult<Client> {
     }
     let pem = std::fs::read(&path).map_err(|error| unusable(&error))?;
     if !pem.windows(BEGIN.len()).any(|part| part == BEGIN) {
-        return Err(unusable(&"it holds no certificate in PEM"));
+        return Err(unusable(&"it has no certificate in PEM"));
     }
     let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem) };
     Client::build_with_tls(url, certificates).map_err(|error| unusable(&error))

@@ -24,7 +24,7 @@ pub enum CacheError {
     /// Redis answers, and takes no writes.
     #[error("Redis refuses writes: {0}")]
     WritesRefused(&'static str),
-    /// The CA that the URL names is none.
+    /// The URL's CA is invalid.
     #[error("Redis cannot be reached over TLS: {0}")]
     Certificate(String),
     /// Redis answered with an error, such as that it is still loading.
@@ -46,7 +46,7 @@ impl CacheError {
 fn refusal(code: &str) -> Option<&'static str> {
     Some(match code {
         "OOM" => {
-            "its memory is full (maxmemory with noeviction); give it more, or remove what others keep there"
+            "its memory is full (maxmemory with noeviction); give it more, or remove other data"
         }
         "READONLY" => "it is a read-only replica; let REDIS_URL lead to the primary",
         "MISCONF" => "it could not save to its disk; see its log, and make room",

@@ -45,7 +45,7 @@ pub const CONNECT_SECONDS: u64 = 5;
 /// How long anything else waits for Redis, in seconds, a second try included.
 pub const RESPONSE_SECONDS: u64 = 2;
 
-/// How long what proves that Redis takes writes stays there, in seconds.
+/// The lifetime of the key that proves that Redis accepts writes, in seconds.
 const READY_SECONDS: u64 = 5;
 
 /// How to reach Redis.
@@ -104,7 +104,7 @@ impl Cache {
     /// Connects and proves that Redis answers. Fails within [`CONNECT_SECONDS`].
     ///
     /// # Errors
-    /// [`CacheError::Url`] if the URL cannot be read, else what keeps Redis from answering.
+    /// [`CacheError::Url`] if the URL cannot be read, else why Redis does not answer.
     pub async fn connect(config: CacheConfig) -> CacheResult<Cache> {
         let link = Link::open(&config.url).await?;
         let own = (REDIS_URL.to_owned(), login_fingerprint(&config.url)?);

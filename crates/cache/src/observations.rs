@@ -15,7 +15,7 @@ use crate::{Cache, prices};
 pub enum Redemption {
     /// It was this bot's and is used up now.
     Redeemed,
-    /// It is another bot's, and stays good for that one.
+    /// It belongs to another bot, and stays valid for that one.
     Foreign,
     /// It was used, it expired, or it never was.
     Gone,
@@ -72,7 +72,7 @@ static REDEEM: LazyLock<Script> = LazyLock::new(|| {
 static LOOK: LazyLock<Script> = LazyLock::new(|| Script::new(judge_observations!("")));
 
 impl Cache {
-    /// Makes an observation for `bot` that is good for `ttl`.
+    /// Creates an observation for `bot`, valid for `ttl`.
     ///
     /// # Errors
     /// If Redis does not answer in time: see [`CacheError`].

@@ -39,7 +39,7 @@ impl PasswordAdmin {
         Ok(rules.iter().any(|rule| rule == "nopass"))
     }
 
-    /// How many passwords are good for the user.
+    /// The number of valid passwords of the user.
     ///
     /// # Errors
     /// As for [`PasswordAdmin::needs_none`].
@@ -63,7 +63,7 @@ impl PasswordAdmin {
         self.set_user(user, &[&format!("!{sha256}")]).await
     }
 
-    /// From now on the password of this SHA-256, in lower-case hex, is good for the user too.
+    /// From now on the password of this SHA-256, in lower-case hex, is valid for the user too.
     ///
     /// # Errors
     /// When the session may not change users, or Redis cannot keep the change.

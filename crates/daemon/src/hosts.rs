@@ -19,7 +19,7 @@ pub const PUBLIC_HOSTS: &str = "PUBLIC_HOSTS";
 /// The shortest time between two lines of the log about names that are not known.
 const BETWEEN_LINES: Duration = Duration::from_secs(60);
 
-/// Names that a service goes by.
+/// A service's own names.
 #[derive(Debug, Clone, Default)]
 pub struct Hosts(Arc<Known>);
 
@@ -113,7 +113,7 @@ impl Hosts {
             let host: String = authority.chars().take(100).collect();
             warn!(
                 ?host,
-                "a request for another host was refused; if this service goes by that name, add it to \
+                "a request for another host was refused; if that is a name of this service, add it to \
                  {PUBLIC_HOSTS}"
             );
         }

@@ -20,7 +20,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often it is looked for files that are too old, at most.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60 * 60);
 
-/// When a file is rotated, and what is kept. `None` is no limit.
+/// When a file is rotated, and which files are kept. `None` is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// A file that a line would take beyond this is rotated first.
@@ -141,7 +141,7 @@ impl LogFile {
         Ok(())
     }
 
-    /// Deletes what is too old, and what a larger `LOG_FILES` once kept.
+    /// Deletes files that are too old, and those of an earlier, larger `LOG_FILES`.
     fn forget(&mut self) {
         self.looked = SystemTime::now();
         let most = self.limits.files_max.unwrap_or(u32::MAX);

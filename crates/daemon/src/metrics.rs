@@ -23,10 +23,10 @@ use crate::health::{Check, CheckState};
 /// Prometheus' text format, as `Content-Type`.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
-/// For what takes from a millisecond to ten seconds: requests, transactions.
+/// For durations from a millisecond to ten seconds: requests, transactions.
 pub const SHORT: &[f64] =
     &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
-/// For what takes from a hundredth of a second to five minutes: ticks, rounds, language models.
+/// For durations from a hundredth of a second to five minutes: ticks, rounds, language models.
 pub const LONG: &[f64] =
     &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
 
@@ -167,8 +167,8 @@ impl<M: Collector + Clone + 'static> Deref for Declared<M> {
 type Hook = Box<dyn Fn() + Send + Sync>;
 static HOOKS: Mutex<BTreeMap<&'static str, Hook>> = Mutex::new(BTreeMap::new());
 
-/// `set` is called before each answer, in the place of what was given under the same name before. It
-/// must not wait for anything, and must not call this.
+/// `set` is called before each answer; it replaces an earlier one with the same name. It must not
+/// wait for anything, and must not call this.
 pub fn on_scrape(name: &'static str, set: impl Fn() + Send + Sync + 'static) {
     let mut hooks = HOOKS.lock().unwrap_or_else(PoisonError::into_inner);
     hooks.insert(name, Box::new(set));
@@ -177,7 +177,7 @@ pub fn on_scrape(name: &'static str, set: impl Fn() + Send + Sync + 'static) {
 /// Everything that is known, in Prometheus' text format.
 ///
 /// # Errors
-/// When the registry holds something that the format cannot express.
+/// If the registry has a value that the format cannot express.
 pub fn text() -> Result<String, String> {
     let hooks = HOOKS.lock().unwrap_or_else(PoisonError::into_inner);
     for set in hooks.values() {
@@ -187,10 +187,10 @@ pub fn text() -> Result<String, String> {
     TextEncoder::new().encode_to_string(&prometheus::gather()).map_err(|error| error.to_string())
 }
 
-/// Says what runs: `arena_build_info`.
+/// Exports the build: `arena_build_info`.
 pub(crate) fn tell_build(build: &Build) {
     static INFO: Declared<IntGaugeVec> =
-        gauges("arena_build_info", "1; what this process was built from.", &["version", "commit"]);
+        gauges("arena_build_info", "1; the build of this process.", &["version", "commit"]);
     let commit = build.commit.unwrap_or("unknown");
     INFO.with_label_values(&[build.version, commit]).set(1);
 }

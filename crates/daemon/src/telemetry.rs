@@ -23,9 +23,8 @@ use crate::traces;
 const SERVICE_FILTER: &str =
     "info,actix_http::h1::dispatcher=off,opentelemetry_sdk=off,opentelemetry-otlp=off";
 
-/// Starts logging for the service; `RUST_LOG`, from the environment or `.env`, chooses what is
-/// shown (default `info`, without the HTTP server's complaints about clients). Panics are logged
-/// too. A second call changes nothing.
+/// Starts logging for the service; `RUST_LOG`, from the environment or `.env`, chooses the level (default `info`,
+/// without the HTTP server's errors about clients). Panics are logged too. A second call changes nothing.
 pub fn init(service: &str) {
     init_with(service, SERVICE_FILTER);
 }

@@ -91,7 +91,7 @@ where
 /// The receiver of traces.
 struct Collector {
     url: Url,
-    /// May hold secrets.
+    /// May contain secrets.
     headers: HashMap<String, String>,
 }
 
@@ -301,7 +301,7 @@ pub fn rename(span: &Span, name: impl FnOnce() -> String) {
     }
 }
 
-/// Sends what is left, at the end of the process.
+/// Sends the remaining spans, at the end of the process.
 pub(crate) fn finish() {
     if let Some(provider) = PROVIDER.get()
         && let Err(error) = provider.shutdown_with_timeout(Duration::from_secs(1))

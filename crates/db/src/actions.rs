@@ -76,7 +76,7 @@ pub enum Placed {
 /// Places a wager: entry, prediction, post, audit row and events, in one transaction.
 ///
 /// # Errors
-/// [`DbError::Refused`] by a rule, also for the house's budget; [`DbError::NotFound`] for a bot that is none;
+/// [`DbError::Refused`] by a rule, also for the house's budget; [`DbError::NotFound`] for an unknown bot;
 /// [`Conflict::ObservationUsed`] for an observation that was used before. Then nothing was written. Otherwise
 /// see [`DbError`].
 pub async fn place(

@@ -41,7 +41,7 @@ pub const FAULTS_MAX: usize = 1_000;
 pub struct Options {
     /// Ranges audited at once, each on its own connection.
     pub workers: usize,
-    /// How to read again what decided a market; without it the kept bytes are only hashed.
+    /// How to read a market's evidence again; without it the stored bytes are only hashed.
     pub derive: Option<Derive>,
 }
 
@@ -343,7 +343,7 @@ impl Snapshot {
         Ok(client)
     }
 
-    /// Ranges of bots that together hold every possible id, those without a wallet too.
+    /// Ranges of bots that together cover every possible id, also those without a wallet.
     async fn ranges(&self) -> DbResult<Vec<Bounds>> {
         let rows = self
             .client

@@ -12,7 +12,7 @@ use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::audit_log;
 
-/// Writes a line and answers its id. `bot_id` is the bot that it is about. `detail` holds no secret.
+/// Writes a line and answers its id. `bot_id` is the bot that it is about. `detail` contains no secret.
 pub(crate) async fn write(
     conn: &Connection,
     actor: &str,
@@ -23,7 +23,7 @@ pub(crate) async fn write(
     write_with_observation(conn, actor, action, bot_id, None, detail).await
 }
 
-/// Writes what a bot did itself.
+/// Records a bot's own act.
 pub(crate) async fn write_by_bot(
     conn: &Connection,
     bot_id: BotId,
@@ -55,7 +55,7 @@ pub(crate) async fn write_with_observation(
         .await?)
 }
 
-/// Writes what an operator did outside of the functions that keep it in their own transaction.
+/// Records an operator's act outside of the functions that record it in their own transaction.
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].

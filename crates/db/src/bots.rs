@@ -66,7 +66,7 @@ pub struct BotProfile {
     pub open_bets: i32,
     /// The stakes of open bets on markets.
     pub bet_stake: Money,
-    /// Set while an operator holds it.
+    /// Set while it is paused.
     pub pause: Option<Pause>,
 }
 
@@ -226,7 +226,7 @@ impl FromSqlRow<Untyped, Pg> for BotProfile {
 /// One bot's profile.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a bot that is none. Otherwise see [`DbError`].
+/// [`DbError::NotFound`] for an unknown bot. Otherwise see [`DbError`].
 pub async fn find(conn: &mut Connection, bot: &BotRef) -> DbResult<BotProfile> {
     let (id, handle) = bot.named();
     let profile = One { id, handle }.get_result(conn).await;
@@ -283,7 +283,7 @@ pub async fn hosted(conn: &mut Connection) -> DbResult<Vec<(BotId, String, Strin
 /// `None` if it is not.
 ///
 /// # Errors
-/// [`DbError::Refused`] while the arena is paused; [`DbError::NotFound`] for a bot that is none. Then nothing
+/// [`DbError::Refused`] while the arena is paused; [`DbError::NotFound`] for an unknown bot. Then nothing
 /// was written. Otherwise see [`DbError`].
 pub async fn reap(
     conn: &mut Connection,

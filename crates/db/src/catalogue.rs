@@ -1,6 +1,6 @@
-//! The schema that the migrations make, without rows: tables, functions and their bodies, triggers,
-//! privileges, owners. A database is held against it, so that a dump or an owner that added a
-//! trigger, changed a function or granted something is noticed.
+//! The schema that the migrations make, without rows: tables, functions and their bodies, triggers, privileges,
+//! owners. A database is compared with it, to detect a dump or an owner that added a trigger, changed a function
+//! or granted a privilege.
 //!
 //! `catalogue.txt` lists the expected objects, one on each line, with the first and last migration
 //! that has it. A test makes that file from the migrations. It has no names of roles: the services'
@@ -93,7 +93,7 @@ async fn read_with(client: &Client) -> DbResult<Catalogue> {
     Ok(catalogue)
 }
 
-/// Where the database differs from what its own migrations make, a sentence each; none if nowhere.
+/// The differences of the database from its own migrations, one sentence each.
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
@@ -105,14 +105,13 @@ pub async fn differences(database: &Database) -> DbResult<Vec<String>> {
     match newest_of_whole(&applied)? {
         Some(version) => differences_at(database, &version, Extent::Whole).await,
         None => Ok(vec![
-            "the migrations that were applied are not a beginning of this build's: what they make is \
-             not known here"
+            "the applied migrations are not the first ones of this build: their schema is unknown here"
                 .to_owned(),
         ]),
     }
 }
 
-/// Where the database differs from what the migrations up to this one make.
+/// The differences of the database from the migrations up to this one.
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].

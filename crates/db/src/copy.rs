@@ -97,7 +97,7 @@ pub(crate) fn put_numeric(out: &mut impl BufMut, units: i128) {
     }
 }
 
-/// The units of 10⁻⁸ in a binary numeric; `None` for NaN, infinity, or what is finer or larger.
+/// The units of 10⁻⁸ in a binary numeric; `None` for NaN, infinity, and finer or larger values.
 pub(crate) fn numeric_units(mut value: &[u8]) -> Option<i128> {
     if value.len() < 8 {
         return None;

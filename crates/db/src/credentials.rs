@@ -1,6 +1,6 @@
 //! Credentials: how they prove a bot, and how they are rotated.
 //!
-//! A bot has one pair in force, and at most one predecessor that is good until its grace ends. Each
+//! A bot has one pair in force, and at most one predecessor that is valid until its grace period ends. Each
 //! pair has a number, counted from 1, which tokens carry.
 
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub const FIRST_VERSION: i64 = 1;
 pub enum Standing {
     /// In force.
     Current,
-    /// Rotated away, and good until the grace ends.
+    /// Rotated, and valid until the grace period ends.
     Grace,
     /// Over.
     Ended,
@@ -81,11 +81,11 @@ pub struct LoginCandidate {
     pub bot: BotId,
     pub version: i64,
     pub api_key_hash: String,
-    /// Of the credentials before, while they are good.
+    /// Of the former credentials, while they are valid.
     pub predecessor: Option<Predecessor>,
 }
 
-/// Credentials that were rotated away and are still good.
+/// Rotated credentials that are still valid.
 #[derive(Clone)]
 pub struct Predecessor {
     pub version: i64,
@@ -148,9 +148,9 @@ pub async fn logged_in(
 /// The refused action, for the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refused {
-    /// An API key of this bot that is none.
+    /// A wrong API key of this bot.
     Login(BotId),
-    /// A token of the operator that is none.
+    /// A wrong operator's token.
     Operator,
 }
 
@@ -180,7 +180,7 @@ pub struct Rotation<'a> {
     pub bot: &'a BotRef,
     pub rotator: Rotator<'a>,
     pub credentials: &'a Credentials,
-    /// How long the present credentials stay good.
+    /// How long the present credentials stay valid.
     pub grace: Duration,
 }
 
@@ -250,7 +250,7 @@ pub async fn rotate(
 /// key's tokens and earlier keys end at once: keys are replaced in this way when they leaked.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a bot that is none. Then nothing was written. Otherwise see [`DbError`].
+/// [`DbError::NotFound`] for an unknown bot. Then nothing was written. Otherwise see [`DbError`].
 pub async fn replace_api_key(
     conn: &mut Connection,
     bot: BotId,
@@ -288,7 +288,7 @@ statement! {
         bot_named!(), " FOR NO KEY UPDATE")
 }
 
-/// The bot's row, held until the transaction ends. Its wallet is not needed, and ticks go on.
+/// The bot's row, held until the transaction ends. Its wallet is not needed, and ticks continue.
 async fn lock(conn: &mut Connection, bot: &BotRef) -> DbResult<Present> {
     let (id, handle) = bot.named();
     let row: Option<Present> = LockBot { id, handle }.get_result(conn).await.optional()?;
@@ -335,7 +335,7 @@ pub struct RecentRotation {
     pub bot: BotId,
     /// The number of the credentials in force.
     pub version: i64,
-    /// How much longer those before are good; zero when they are over.
+    /// The remaining validity of the former ones; zero if it is over.
     pub old_remaining: Duration,
 }
 

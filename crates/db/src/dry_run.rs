@@ -1,4 +1,4 @@
-//! Dry runs: what a request would do, by doing it and taking all of it back.
+//! Dry runs: execute a request and roll it back, to return its result.
 //!
 //! Each one is the transaction of the real request, ended by ROLLBACK: the same parsing, locks,
 //! rules and rows. Nothing of it is kept or published; ids from sequences are used up. It holds the
@@ -77,7 +77,7 @@ impl DryRun {
 /// The result that [`actions::place`] would have.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a bot that is none; a refusal is no error.
+/// [`DbError::NotFound`] for an unknown bot; a refusal is no error.
 pub async fn wager(conn: &mut Connection, wager: &Wager, rules: &EconomyRules) -> DbResult<DryRun> {
     let placing = Placing { wager, hook: None };
     DryRun::of(
@@ -96,7 +96,7 @@ pub async fn wager(conn: &mut Connection, wager: &Wager, rules: &EconomyRules) -
 /// The result that [`actions::wait`] would have.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a bot that is none; a refusal is no error.
+/// [`DbError::NotFound`] for an unknown bot; a refusal is no error.
 pub async fn wait(conn: &mut Connection, wait: &Wait, rules: &EconomyRules) -> DbResult<DryRun> {
     DryRun::of(
         conn,
@@ -111,7 +111,7 @@ pub async fn wait(conn: &mut Connection, wait: &Wait, rules: &EconomyRules) -> D
 /// The result that [`markets::place`] would have.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a bot that is none; a refusal is no error.
+/// [`DbError::NotFound`] for an unknown bot; a refusal is no error.
 pub async fn bets(conn: &mut Connection, slip: &Slip, rules: &EconomyRules) -> DbResult<DryRun> {
     let stakes = slip.bets.iter().map(|bet| bet.stake.money());
     // A sum beyond every balance is always refused.
@@ -131,7 +131,7 @@ pub async fn bets(conn: &mut Connection, slip: &Slip, rules: &EconomyRules) -> D
 /// answer.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a bot that is none; a refusal is no error.
+/// [`DbError::NotFound`] for an unknown bot; a refusal is no error.
 pub async fn answer(
     conn: &mut Connection,
     new: &NewAnswer,

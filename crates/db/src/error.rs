@@ -24,7 +24,7 @@ pub enum DbError {
     /// Postgres cannot be reached, or had to give up; trying again may help.
     #[error("Postgres is unavailable: {0}")]
     Unavailable(String),
-    /// Postgres ended the transaction in favour of another one: a deadlock, or a serialisation failure.
+    /// A deadlock, or a serialization failure: Postgres ended this transaction in favour of another.
     /// [`crate::tx`] has tried again; trying later may help.
     #[error("Postgres is unavailable: {0}")]
     Contended(String),
@@ -50,7 +50,7 @@ pub enum DbError {
     /// Stored data contradicts itself. Run inspect-ledger.
     #[error("stored data is corrupt: {0}")]
     Corrupt(String),
-    /// An earlier statement of the transaction failed, which is what counts.
+    /// An earlier statement of the transaction failed, and its error counts.
     #[error("an earlier statement of the transaction failed: {0}")]
     Aborted(String),
     #[error("query failed: {0}")]

@@ -1,4 +1,4 @@
-//! The event log: what live streams resume from.
+//! The event log, from which live streams resume.
 //!
 //! Events are written in the transaction of the act. Their position is `(transaction id, id)`, and
 //! a reader stays below the oldest running transaction, so that an event committed out of order is
@@ -99,7 +99,7 @@ pub struct Event {
     pub data: String,
 }
 
-/// Between what places the log could be read at one moment.
+/// The readable range of the log at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Earlier events were deleted.
@@ -110,7 +110,7 @@ pub struct Bounds {
     newest_xid: u64,
 }
 
-/// Why a reader cannot go on from a position.
+/// Why a reader cannot continue from a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unresumable {
     /// Events after it may have been deleted.
@@ -120,7 +120,7 @@ pub enum Unresumable {
 }
 
 impl Bounds {
-    /// Whether a reader can go on from `position` without missing anything.
+    /// Whether a reader can continue from `position` without missing events.
     ///
     /// # Errors
     /// Why not.
@@ -141,7 +141,7 @@ pub struct Page {
     /// In the order in which they are sent.
     pub events: Vec<Event>,
     pub bounds: Bounds,
-    /// Where to go on: everything up to here has been read.
+    /// The next position: everything up to here has been read.
     pub until: Position,
 }
 
@@ -205,7 +205,7 @@ pub async fn after(conn: &mut Connection, position: Position, limit: i64) -> DbR
     Ok(Page { events, bounds, until })
 }
 
-/// Between what places the log can be read now.
+/// The readable range of the log now.
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].

@@ -21,7 +21,7 @@ use crate::sql::{Prepare, statement};
 /// A minute counts until it lies wholly before the last hour.
 const COUNTED_MINUTES: i64 = 61;
 
-/// How much is set aside and was paid, as one look found it.
+/// The reserved and paid amounts, by one read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exposure {
     /// The cost of all open predictions if all were right.
@@ -71,7 +71,7 @@ statement! {
 /// placed.
 ///
 /// # Errors
-/// [`Conflict::HouseBudget`] if others were faster and they do not fit any more.
+/// [`Conflict::HouseBudget`] if others were faster and these no longer fit.
 pub(crate) async fn take(conn: &Connection, more: i128, budget: Money) -> DbResult<()> {
     let (mut first, mut second) = (conn, conn);
     let taken = Take { more, again: more, budget: i128::from(budget.units()) };

@@ -33,7 +33,7 @@ pub struct Claim {
 pub struct StoredAnswer {
     /// HTTP status, 200–299.
     pub status: i16,
-    /// JSON, or its ciphertext where it holds secrets.
+    /// JSON, or its ciphertext if it contains secrets.
     pub answer: Vec<u8>,
     /// The owner of its secrets, if any.
     pub secrets_of: Option<Pair>,
@@ -52,7 +52,7 @@ pub struct Pair {
 pub struct Remember<'a, T> {
     pub claim: Claim,
     pub rivals: Rivals,
-    /// At most [`KEPT`]. A token is kept no longer than it is good.
+    /// At most [`KEPT`]. A token is stored at most as long as it is valid.
     pub keep: Duration,
     pub render: &'a (dyn Fn(&T) -> StoredAnswer + Send + Sync),
 }

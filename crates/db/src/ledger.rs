@@ -37,7 +37,7 @@ use crate::schema::sql_types::{
 use crate::sql::{Prepare, Sql, column, reached, statement};
 use crate::tx;
 
-/// A wallet whose row this transaction holds. Made by [`lock`] alone and consumed by [`append`].
+/// A wallet whose row this transaction has locked. Made by [`lock`] alone and consumed by [`append`].
 #[derive(Debug)]
 pub struct Locked {
     pub wallet: Wallet,

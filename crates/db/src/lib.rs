@@ -4,7 +4,7 @@
 //! that writes is one transaction: it locks, lets a pure rule decide, appends, and commits. Start
 //! with [`ledger`], which every movement of money goes through.
 //!
-//! This crate must never learn about Redis or HTTP, and never decide what a rule should decide.
+//! This crate must never depend on Redis or HTTP, and never make a rule's decision.
 #![warn(clippy::missing_errors_doc)]
 
 pub mod actions;

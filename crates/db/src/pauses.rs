@@ -127,7 +127,7 @@ pub async fn pause_arena(
     .await
 }
 
-/// Lets the arena go on. Ticks that were not begun meanwhile are not made up for. Postgres itself
+/// Resumes the arena. Ticks that were not begun meanwhile are not made up for. Postgres itself
 /// moves the deadlines of research by the length of the pause as the pause's row goes.
 ///
 /// # Errors
@@ -160,11 +160,11 @@ pub enum Wanted {
     Running,
 }
 
-/// Pauses or resumes one bot. A paused bot does not act, is neither ticked nor reaped, and is paid
-/// what it is owed. It is charged again from the tick after the one in which it is resumed.
+/// Pauses or resumes one bot. A paused bot does not act, is neither ticked nor reaped, but receives payouts. It
+/// is charged again from the tick after the one in which it is resumed.
 ///
 /// # Errors
-/// [`crate::DbError::NotFound`] for a bot that is none. Then nothing was written. Otherwise
+/// [`crate::DbError::NotFound`] for an unknown bot. Then nothing was written. Otherwise
 /// see [`crate::DbError`].
 pub async fn set_bot(
     conn: &mut Connection,

@@ -1,7 +1,7 @@
 //! Connections, and the time-outs that every session carries.
 //!
-//! A frozen process must not hold wallets: a session that idles inside a transaction is ended by
-//! Postgres after [`IDLE_IN_TRANSACTION_SECONDS`].
+//! A frozen process must not keep wallets locked: Postgres ends a session that idles inside a transaction after
+//! [`IDLE_IN_TRANSACTION_SECONDS`].
 
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -79,7 +79,7 @@ impl Database {
     ///
     /// # Errors
     /// [`DbError::Unavailable`] when Postgres cannot be reached in time; [`DbError::Encoding`] for a database
-    /// that cannot hold every text.
+    /// that cannot store every text.
     pub async fn connect(config: DatabaseConfig) -> DbResult<Database> {
         let DatabaseConfig { url, pool_size } = config;
         let current = Current::open(url, pool_size).await?;

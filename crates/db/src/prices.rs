@@ -1,4 +1,4 @@
-//! The price history: what settlements are decided by.
+//! The price history, which decides settlements.
 
 use std::collections::HashMap;
 

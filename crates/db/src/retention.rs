@@ -1,6 +1,6 @@
 //! Deletion by age: days of metrics, and evidence that decided nothing.
 //!
-//! Never the ledger, the audit log, or what decided a market. Insights, standings and supply use
+//! Never the ledger, the audit log, or deciding evidence. Insights, standings and supply use
 //! running totals, so they do not change when these rows are deleted.
 
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};

@@ -1,4 +1,4 @@
-//! Login roles: one takes another's place, so that its credentials can be thrown away.
+//! Login roles: a new role replaces another, to rotate its credentials.
 //!
 //! All state is in Postgres. A comment marks a successor as long as its predecessor exists, so that
 //! an interrupted rotation can be continued. Each function is one transaction or one statement, and
@@ -277,7 +277,7 @@ impl RoleAdmin {
         Ok(rows.iter().map(session).collect())
     }
 
-    /// Nobody logs in as the role any more.
+    /// No new session can use the role.
     ///
     /// # Errors
     /// When Postgres refuses: see [`DbError`].
@@ -347,7 +347,7 @@ fn is_passing(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| passing.contains(code))
 }
 
-/// With the detail, which names what still depends on a role.
+/// With the detail, which lists objects that still depend on a role.
 fn told(error: &tokio_postgres::Error) -> DbError {
     match error.as_db_error() {
         Some(refusal) => {

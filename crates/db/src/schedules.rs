@@ -1,6 +1,5 @@
-//! When each hosted bot thinks next, which runner has it, and what its thinking costs today: what
-//! the bot runner uses the database for. A restart neither skips nor repeats a turn, and does not
-//! lose the spent amount.
+//! Each hosted bot's next turn, its runner, and today's cost of its model calls: the bot runner's use of the
+//! database. A restart neither skips nor repeats a turn, and does not lose the spent amount.
 
 use std::fmt;
 
@@ -151,7 +150,7 @@ pub enum Allowance {
     Refused { day: SpendingDay },
 }
 
-/// An amount that was set aside for one call.
+/// An amount that was reserved for one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LlmReservation {
     pub bot_id: BotId,
@@ -181,9 +180,8 @@ statement! {
        FROM clock LEFT JOIN granted ON true"
 }
 
-/// Sets aside what a model call can cost at most, if the bot's sum of the day then stays within
-/// `cap_usd`. Of several concurrent runners, as many are granted as fit. A bot that is in no
-/// schedule is refused.
+/// Reserves the highest cost of a model call, if the bot's sum of the day then stays within `cap_usd`. Of several
+/// concurrent runners, as many are granted as fit. A bot that is in no schedule is refused.
 ///
 /// The day never goes back: a statement that waited for another past midnight counts for the new
 /// day, as the other does.

@@ -26,7 +26,7 @@ pub struct Standing {
     /// Balance and the stakes of open predictions and bets.
     #[diesel(sql_type = Units)]
     pub wealth: i128,
-    /// All that it was given: its first grant and what revived it.
+    /// Its granted credits: the first grant and revivals.
     #[diesel(sql_type = Units)]
     pub granted: i128,
     /// Entropy that was charged.

@@ -43,9 +43,9 @@ pub(crate) const TICK_BOUNDARY_LOCK: i64 = 0x5449_434b;
 pub struct Tick {
     #[diesel(deserialize_as = i64)]
     pub number: TickNumber,
-    /// The mode it began in, which holds to its end.
+    /// The mode at its beginning, which applies to its end.
     pub enforcement: Enforcement,
-    /// The rules it began with, which hold to its end; see [`crate::rules::of`].
+    /// The rules at its beginning, which apply to its end; see [`crate::rules::of`].
     pub rules: Option<Hash>,
     pub started_at: Timestamp,
 }

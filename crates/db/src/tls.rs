@@ -248,7 +248,7 @@ impl Roots {
             }
         }
         if store.is_empty() {
-            let none = "sslrootcert holds no certificate of a CA in PEM";
+            let none = "sslrootcert has no certificate of a CA in PEM";
             return Err(DbError::Unavailable(none.to_owned()));
         }
         Ok(store)

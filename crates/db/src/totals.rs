@@ -1,4 +1,4 @@
-//! Running totals of what each agent cost and was worth.
+//! Running totals of each agent's costs and results.
 //!
 //! They are updated in the transaction of each event, so that no query has to sum over history.
 //! Values that change with each tick (entropy, ticks) are in `wallets`, where the tick writes
@@ -128,7 +128,7 @@ impl Ended {
 }
 
 /// A statement that adds to the rows of these keys, or makes them. Each column is an array: the keys, and then
-/// what is added. There are as few texts as calls of this, so they may stay prepared.
+/// the added amounts. There are as few texts as calls of this, so they may stay prepared.
 fn adding(table: &str, keys: &[&str], sums: &str) -> String {
     let sums: Vec<&str> = sums.split(' ').collect();
     let columns = [keys, &sums].concat().join(", ");
@@ -142,7 +142,7 @@ fn adding(table: &str, keys: &[&str], sums: &str) -> String {
     )
 }
 
-/// One bot's part of what ended.
+/// One bot's part of ended positions.
 #[derive(Default)]
 struct Sum {
     window: i64,

@@ -115,7 +115,7 @@ fn of_commit(error: DbError) -> DbError {
         DbError::Unavailable(why) | DbError::Aborted(why) | DbError::Query(why) => {
             DbError::OutcomeUnknown(why)
         }
-        // Among them what Postgres undid in favour of another transaction: that is known.
+        // Among them deadlocks and serialization failures, whose outcome is known.
         other => other,
     }
 }

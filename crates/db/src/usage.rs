@@ -59,7 +59,7 @@ pub struct Reported {
 /// moves no money, so dead bots may report too.
 ///
 /// # Errors
-/// [`crate::DbError::NotFound`] for a bot that is none. Then nothing was written. Otherwise see [`crate::DbError`].
+/// [`crate::DbError::NotFound`] for an unknown bot. Then nothing was written. Otherwise see [`crate::DbError`].
 pub async fn report(
     conn: &mut Connection,
     report: &UsageReport,

@@ -253,7 +253,7 @@ pub fn answer(
     Ok(Attempt { movements, stake, fee, payout })
 }
 
-/// The reference of what an action did.
+/// The reference of an action's entries.
 pub fn observation_reference(observation: ObservationId) -> Reference {
     Reference::built(&format!("OBS:{observation}"))
 }
@@ -318,7 +318,7 @@ fn liquidate(wallet: &Wallet, reference: Reference) -> Movement {
     drain(EntryType::Liquidation, wallet, reference)
 }
 
-/// Takes exactly what is there, so that the chain ends at zero.
+/// Takes exactly the balance, so that the chain ends at zero.
 fn drain(entry_type: EntryType, wallet: &Wallet, reference: Reference) -> Movement {
     Movement::one(entry_type, reference, Leg::Burn(wallet.balance()))
 }

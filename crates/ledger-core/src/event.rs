@@ -156,7 +156,7 @@ pub struct MarketEvent {
     pub deadline: Timestamp,
     /// Why it is void, where it is.
     pub void_reason: Option<String>,
-    /// Why and since when an operator holds it.
+    /// The operator's pause, with its reason and time.
     #[serde(default)]
     pub paused: Option<Pause>,
 }

@@ -32,7 +32,7 @@ labelled! {
     MarketStatus {
         /// Takes bets until they close, or answers until its deadline.
         Open = "OPEN",
-        /// Past its deadline: what decides it is being read.
+        /// Past its deadline: its evidence is being read.
         Locked = "LOCKED",
         Resolved = "RESOLVED",
         /// Undecidable, or called off by an operator: the living get their stakes back.
@@ -136,7 +136,7 @@ pub struct MarketView {
     pub status: MarketStatus,
     pub opens_at: Timestamp,
     pub deadline: Timestamp,
-    /// Set while an operator holds it: it takes nothing and pays nothing.
+    /// Set while it is paused: it takes nothing and pays nothing.
     pub pause: Option<Pause>,
 }
 
@@ -168,7 +168,7 @@ impl MarketView {
         self.unless_paused()
     }
 
-    /// Whether an operator holds this market.
+    /// Whether this market is paused.
     pub fn unless_paused(&self) -> Result<(), Refusal> {
         if let Some(pause) = self.pause.clone() {
             let (market, pause) = (self.id, Box::new(pause));
@@ -246,7 +246,7 @@ pub fn settle(
 }
 
 impl MarketSettlement {
-    /// Whether what went in is what comes out, to the last unit.
+    /// Whether payments in equal payments out, to the last unit.
     fn balances(&self, bets: &[StakedBet], bounty: Money) -> bool {
         let staked: i128 = bets.iter().map(|b| i128::from(b.stake.money().units())).sum();
         let sum = |part: fn(&BetSettlement) -> Money| -> i128 {

@@ -91,7 +91,7 @@ describe! {
     PriceId = id("A row of the price history.");
     TickNumber = id("The number of a tick: 1, 2, 3, …; 0 before the first.");
     BetId = id("A bet on a market.");
-    ObservationId = uuid("An observation of the arena gateway, good for one action.");
+    ObservationId = uuid("An observation of the arena gateway, valid for one action.");
     MarketId = uuid("A market.");
     Money = pattern(
         "Credits as a decimal string, never a JSON number: at most eight digits after the point are \

@@ -1,4 +1,4 @@
-//! Price predictions: what decides them, and what they pay.
+//! Price predictions: their decision and their payouts.
 //!
 //! A prediction starts at the first price whose time *at the provider* is at or after its creation
 //! plus a lag, never at a price its agent may have seen, and ends at the first price of the same
@@ -48,7 +48,7 @@ impl PriceSource {
     }
 }
 
-/// A kept price: what settlements are decided by.
+/// A stored price, which decides settlements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PriceSample {
     pub id: PriceId,

@@ -25,8 +25,8 @@ pub enum Refusal {
     #[error("open stakes are {open}, {} more would exceed the limit of {limit}", stake.money())]
     OpenStakeLimit { open: Money, stake: Stake, limit: Money },
     #[error(
-        "price predictions may cost the house {limit} an hour, and that much is set aside or paid: \
-         wagers open again at {opens_at} at the earliest"
+        "price predictions may cost the house {limit} an hour, and that much is reserved or paid out: wagers \
+         open again at {opens_at} at the earliest"
     )]
     HouseBudget { limit: Money, opens_at: Timestamp },
     #[error("only a dead bot can be revived, this one is {status}")]

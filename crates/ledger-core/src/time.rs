@@ -45,7 +45,7 @@ impl Timestamp {
 }
 
 impl From<DateTime<Utc>> for Timestamp {
-    /// Drops what is finer than a microsecond.
+    /// Truncates to microseconds.
     fn from(at: DateTime<Utc>) -> Timestamp {
         DateTime::from_timestamp_micros(at.timestamp_micros()).map_or(Timestamp(at), Timestamp)
     }

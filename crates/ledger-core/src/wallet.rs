@@ -35,7 +35,7 @@ pub struct Wallet {
     pub bet_stake: Money,
     /// The last tick this bot was charged in, or was made in.
     pub last_tick: TickNumber,
-    /// Set while an operator holds this bot: it does not act, is not ticked and not reaped.
+    /// Set while this bot is paused: it does not act, is not ticked and not reaped.
     pub pause: Option<Pause>,
 }
 

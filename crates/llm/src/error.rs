@@ -1,5 +1,4 @@
-//! The errors of a model. Closed enums without free text: what a provider wrote in an error may
-//! quote the key.
+//! The errors of a model. Closed enums without free text: a provider's error text may quote the key.
 
 use std::time::Duration;
 

@@ -1,9 +1,8 @@
-//! Language models behind one trait: what a hosted persona thinks with.
+//! Language models behind one trait, for hosted personas.
 //!
-//! A [`Model`] answers a [`Prompt`] by way of a [`Provider`]: [`mock::Mock`], which is a pure
-//! function and costs nothing, or [`openai::OpenAi`], which speaks the protocol that OpenAI,
-//! Groq, xAI, Ollama and vLLM share. [`usage::collect`] adds up what a turn's calls used, and
-//! [`output`] makes data of what a model wrote.
+//! A [`Model`] answers a [`Prompt`] by way of a [`Provider`]: [`mock::Mock`], which is a pure function and costs
+//! nothing, or [`openai::OpenAi`], which speaks the protocol that OpenAI, Groq, xAI, Ollama and vLLM share.
+//! [`usage::collect`] adds up the usage of a turn's calls, and [`output`] parses a model's text.
 //!
 //! This crate has nothing about bots, money or the arena, and does not read the environment: it gets all settings
 //! as arguments. A model's text is never trusted here, and the key is never in an error or a log.
@@ -77,7 +76,7 @@ impl FromStr for Temperature {
 #[error("must be a number from 0.00 to 2.00 with at most two digits after the point")]
 pub struct InvalidTemperature;
 
-/// A model's answer and what it took.
+/// A model's answer and its usage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completion {
     /// As the model wrote it; see [`output`].

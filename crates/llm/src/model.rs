@@ -55,7 +55,7 @@ impl Model {
         self.provider.model()
     }
 
-    /// Asks once, and adds what it used to the surrounding [`usage::collect`], if there is one.
+    /// Makes one call, and adds its usage to the surrounding [`usage::collect`], if there is one.
     /// An answer that is a refusal has been paid for too.
     ///
     /// # Errors
@@ -123,7 +123,7 @@ impl Model {
     }
 }
 
-/// Which provider, and what it needs.
+/// The provider, and its settings.
 #[derive(Clone, Debug)]
 pub enum ModelConfig {
     Mock { seed: u64 },

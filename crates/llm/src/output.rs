@@ -1,4 +1,4 @@
-//! From what a model wrote to what it meant: finds the one JSON object in the text.
+//! Finds the one JSON object in a model's text.
 //!
 //! Models put code fences and prose around their answers, think aloud before they answer, leave trailing commas
 //! and raw line breaks in strings, and sometimes refuse. All that is handled here, in one pass that never looks
@@ -67,7 +67,7 @@ pub fn ends_early(text: &str) -> bool {
     !last_object(text).is_ok_and(|(_, after)| is_only_marks(after))
 }
 
-/// The object that counts and what follows it.
+/// The object that counts and the text after it.
 fn last_object(text: &str) -> Result<(Cow<'_, str>, &str), OutputError> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(OutputError::TooLong);

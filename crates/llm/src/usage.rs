@@ -74,8 +74,7 @@ fn merge_name(name: &mut Option<Arc<str>>, other: Option<&Arc<str>>) {
     }
 }
 
-/// Runs the future and adds up what the calls inside it used. A scope inside another one counts
-/// in both.
+/// Runs the future and adds up the usage of its calls. A scope inside another one counts in both.
 pub async fn collect<F: Future>(future: F) -> (F::Output, TurnUsage) {
     let mut scope = pin!(COLLECTOR.scope(RefCell::default(), future));
     let output = scope.as_mut().await;

@@ -1,9 +1,9 @@
 //! The oracle: reads prices and sources, and settles by them.
 //!
 //! It samples the price of a Bitcoin from the first source that answers, stores it in Postgres (for settlements)
-//! and in Redis (for observations), settles due predictions, and marks bots with nothing left as dead. Beside
-//! that, [`markets`] keeps the board stocked and settles what has come to its deadline. Any number of oracles may
-//! run; the one with the lease works, and another takes over if it ends.
+//! and in Redis (for observations), settles due predictions, and marks bots with nothing left as dead. In
+//! addition, [`markets`] opens markets and settles them after their deadline. Any number of oracles may run; the
+//! one with the lease works, and another takes over if it ends.
 //!
 //! It must never decide a settlement itself: `ledger-core` judges, `db` writes. And a slow, wrong or refusing
 //! source must never delay settlement or the reaper.

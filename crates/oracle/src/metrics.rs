@@ -94,7 +94,7 @@ fn unpriced(unpriced: &Unpriced) -> IntCounter {
     UNPRICED.with_label_values(&[unpriced.direction.as_str(), would_have])
 }
 
-/// Says at each scrape what depends on the moment.
+/// Sets at each scrape the values that depend on the moment.
 pub(crate) fn watch(database: &Database, leadership: &Leadership) {
     service::metrics::watch_pool(database);
     begin();
@@ -171,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    /// The names and labels of what is shown by these counters.
+    /// The names and labels of these counters.
     fn shown() -> BTreeSet<String> {
         let text = metrics::text().unwrap();
         text.lines()

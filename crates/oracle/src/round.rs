@@ -225,17 +225,17 @@ pub(crate) async fn guarded<T>(
     match AssertUnwindSafe(work).catch_unwind().await {
         Ok(Ok(done)) => Some(done),
         Ok(Err(error)) => {
-            error!(step, error = chain(&error), "step failed; the others go on");
+            error!(step, error = chain(&error), "step failed; the others continue");
             None
         }
         Err(_) => {
-            error!(step, "step panicked; the others go on");
+            error!(step, "step panicked; the others continue");
             None
         }
     }
 }
 
-/// Forgets what is old enough, once an hour and a little at a time.
+/// Deletes old data, once an hour and in small steps.
 async fn forget(oracle: &Oracle, may_continue: MayContinue<'_>) -> DbResult<()> {
     let Retention { metrics_days, evidence_days } = oracle.retention;
     let mut conn = oracle.database.get().await?;

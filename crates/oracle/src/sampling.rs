@@ -217,8 +217,7 @@ async fn keep(
     Ok(Sampled::Recorded { source, quote })
 }
 
-/// Gives a Redis that lost the price what is left of it, rather than halt the arena until the next
-/// sample.
+/// Restores a price that Redis lost for its remaining time, instead of halting the arena until the next sample.
 async fn restore(oracle: &Oracle, newest: Option<&PriceRow>, now: Timestamp) {
     let Some(fresh) = newest.map(fresh) else {
         return;
@@ -247,6 +246,6 @@ fn fresh(row: &PriceRow) -> FreshPrice {
 
 async fn publish(oracle: &Oracle, fresh: &FreshPrice, ttl: Duration) {
     if let Err(error) = oracle.cache.put_price(fresh, ttl).await {
-        warn!(%error, "the price did not reach Redis: no observations until then; settlement goes on");
+        warn!(%error, "the price did not reach Redis: no observations until then; settlement continues");
     }
 }

@@ -100,7 +100,7 @@ pub struct Workers {
     pub markets: Duration,
 }
 
-/// Runs rounds for as long as the lease is held; waits for it while it is not. Prices and markets have separate
+/// Runs rounds while it has the lease; waits for it otherwise. Prices and markets have separate
 /// loops: a slow source of one never delays the other.
 pub async fn work(
     workers: &Workers,

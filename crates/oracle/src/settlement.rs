@@ -1,4 +1,4 @@
-//! Settles what is due, in batches, and keeps one bad prediction from stopping the others.
+//! Settles due predictions, in batches, so that one bad prediction does not stop the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,7 +94,7 @@ pub(crate) async fn settle(
     let (missing, due) = {
         let mut conn = oracle.database.get().await?;
         if db::pauses::arena(&mut conn).await?.is_some() {
-            // Samples are taken all the same, so that what fell due meanwhile is settled rightly.
+            // Samples are still taken, so that positions that fall due meanwhile are settled correctly.
             db::leases::interrupt_settling(&mut conn).await?;
             return Ok(Settlement::default());
         }

@@ -101,7 +101,7 @@ impl SourceError {
             SourceError::RateLimited { retry_after_seconds } => {
                 Some(Peace { retry_after_seconds: *retry_after_seconds })
             }
-            // Asking on at the usual pace is what lengthens a block.
+            // Requests at the usual rate would extend a block.
             SourceError::Forbidden => Some(Peace { retry_after_seconds: None }),
             _ => None,
         }

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::SourceError;
 
-/// No more of an answer is kept, and of all but headlines no more is read.
+/// The stored part of an answer; except for headlines, no more is read.
 pub const BODY_MAX_BYTES: usize = 65_536;
 
 /// One fetch, as it is kept. Where several requests were made, this is the one that decided.

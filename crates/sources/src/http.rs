@@ -75,7 +75,7 @@ impl Http {
         Http(Transport::Played(world))
     }
 
-    /// Asks once, for what can be kept.
+    /// Sends one request, for an answer of storable size.
     pub(crate) async fn get(&self, url: &Url, headers: HeaderMap, now: Timestamp) -> Answer {
         self.get_up_to(BODY_MAX_BYTES, url, headers, now).await
     }

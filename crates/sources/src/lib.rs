@@ -1,4 +1,4 @@
-//! The outside world: what public services answer, read strictly.
+//! The outside world: strict parsers of public services' answers.
 //!
 //! Each source has a file, and a line in [`of`]. In its file are a client, whose one request gives a [`Fetched`];
 //! a pure `parse_…` of the bytes of an answer, which the client uses itself; its settings; its proposals; and its
@@ -42,7 +42,7 @@ pub const fn of(source: MarketSource) -> &'static dyn Source {
     }
 }
 
-/// Reads what decides a market from the kept body of an answer that was fetched at `fetched_at`.
+/// Reads a market's deciding value from the stored body of an answer fetched at `fetched_at`.
 ///
 /// The only function from evidence to outcome: the resolver calls it with the stored part of a new answer, and an
 /// audit calls it years later with the stored evidence.

@@ -18,7 +18,7 @@ use crate::{Evidence, Fetched, Http, SetupError, SourceError};
 
 /// A source without settings.
 pub trait Source: Sync {
-    /// Under which its cooldown is kept, and what the log calls it.
+    /// The name of its cooldown, also for the log.
     fn name(&self) -> &'static str;
 
     /// The source as the settings want it. `None` where a problem was noted.
@@ -29,7 +29,7 @@ pub trait Source: Sync {
         rules: &MarketRules,
     ) -> Option<Arc<dyn Feed>>;
 
-    /// Reads what decides a market from the kept body of an answer that was fetched at `fetched_at`.
+    /// Reads a market's deciding value from the stored body of an answer fetched at `fetched_at`.
     ///
     /// # Errors
     /// If the answer does not decide; always for sources decided by a commitment.
@@ -53,7 +53,7 @@ pub trait Source: Sync {
     fn example(&self, word: &str) -> Value;
 }
 
-/// A source that was set up: it proposes questions, and fetches what decides them. It never sleeps and never
+/// A configured source: it proposes questions, and fetches their evidence. It never sleeps and never
 /// retries; the caller decides when to query it.
 #[async_trait]
 pub trait Feed: Send + Sync {
@@ -77,7 +77,7 @@ pub trait Feed: Send + Sync {
         now: Timestamp,
     ) -> Result<Proposal, NoProposal>;
 
-    /// Fetches what decides a market whose deadline has come. See [`read`].
+    /// Fetches the evidence of a market after its deadline. See [`read`].
     async fn fetch(&self, _criteria: &Criteria, _times: &Times, now: Timestamp) -> Fetched<()> {
         Fetched::misplaced(now)
     }
@@ -102,7 +102,7 @@ pub struct Proposal {
     pub criteria: Criteria,
     /// The answer for a commitment of research.
     pub answer: Option<Answer>,
-    /// The fetch that led to it, and what was read from it.
+    /// The fetch that led to it, and the value read from it.
     pub evidence: Evidence,
     pub value: String,
 }

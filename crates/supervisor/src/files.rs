@@ -58,7 +58,7 @@ impl Replacement {
     }
 }
 
-/// Puts a text in the place of a file, or where none is yet.
+/// Writes a text to a new or existing file.
 ///
 /// # Errors
 /// As for [`Replacement`].

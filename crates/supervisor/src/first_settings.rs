@@ -20,7 +20,7 @@ const FIRST_REDIS_PORT: u16 = 6380;
 pub(crate) const POSTGRES_PORT: &str = "PRIVATE_POSTGRES_PORT";
 pub(crate) const REDIS_PORT: &str = "PRIVATE_REDIS_PORT";
 
-/// Writes what is missing, and answers all settings.
+/// Writes missing settings, and returns all settings.
 pub(crate) fn ensure(place: &Place) -> Told<Settings> {
     let mut settings = Settings::load(place)?;
     let path = &place.env_file;

@@ -42,7 +42,7 @@ pub use up::up;
 
 /// Work that only the code of the arena itself can do.
 pub trait Arena {
-    /// Logs in to Postgres by the URL that the setting holds, and has it answer within five seconds. The error is
+    /// Logs in to Postgres by the setting's URL, with an answer within five seconds. The error is
     /// one line, without a secret.
     fn postgres(&self, setting: &'static str) -> impl Future<Output = Result<(), String>>;
 

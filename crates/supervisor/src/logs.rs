@@ -1,5 +1,5 @@
-//! The logs of what runs: the services write and rotate theirs themselves, and for Postgres and Redis, which
-//! cannot, a thread of ours does.
+//! The logs of running processes: services write and rotate theirs themselves; for Postgres and Redis, which
+//! cannot, a thread does it.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufReader, IsTerminal as _, Read as _, Seek as _, SeekFrom, Write as _};

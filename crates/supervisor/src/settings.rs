@@ -24,8 +24,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Reads them again. A `.env` that is not understood is refused: what is read of it, or added to it, could
-    /// mean something else to the services.
+    /// Reads them again. A malformed `.env` is refused: the services could read its lines, or an added one,
+    /// differently.
     pub(crate) fn load(place: &Place) -> Told<Settings> {
         let path = &place.env_file;
         match fs::read(path) {

@@ -14,7 +14,7 @@ use crate::{Told, private, reason};
 /// The time for each part to end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Stops a running stack, or what a killed supervisor left behind, and waits for it.
+/// Stops a running stack, or the leftovers of a killed supervisor, and waits for it.
 ///
 /// # Errors
 /// When something is left.
@@ -38,7 +38,7 @@ pub async fn stop(place: &Place) -> Told<()> {
         let _lock = Lock::take(place)?;
         everything(place).await;
         place.supervisor().remove();
-        say("run_system.sh itself was not running; nothing is left of what it had started");
+        say("run_system.sh itself was not running; its processes are stopped");
     } else {
         say("not running");
     }

@@ -159,7 +159,7 @@ impl Auth {
         Ok(Proof::Secret(sha256(secret.as_bytes())))
     }
 
-    /// The bot of a token that is good and was not rotated away.
+    /// The bot of a valid token that was not rotated.
     fn owner(&self, token: &str) -> Option<BotId> {
         let bearer = self.secrets.now().tokens.verify(token)?;
         (self.rotations.standing(bearer) != Standing::Ended).then_some(bearer.bot)

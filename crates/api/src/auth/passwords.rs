@@ -47,7 +47,7 @@ pub(crate) struct Passwords {
 pub(crate) struct Hashes<'a> {
     pub(crate) bot: BotId,
     pub(crate) current: &'a str,
-    /// Rotated away, and still good.
+    /// Rotated, but still valid.
     pub(crate) predecessor: Option<&'a str>,
 }
 
@@ -334,7 +334,7 @@ mod tests {
         assert_eq!(proven.unwrap(), Some(Proven::Current));
         let knows = |key: &str| passwords.known.knows(BotId(7), key, Instant::now());
         assert!(knows("ldk_1"));
-        // A key that was good once is not a proof for ever.
+        // A key that was valid once is not valid forever.
         let other = passwords.hash(asker, "ldk_2", None).await.unwrap();
         let rotated = Hashes { current: &other, ..hashes };
         let proven = passwords.prove(ADDRESS, "ldk_1", Some(rotated)).await;

@@ -1,8 +1,7 @@
 //! Which logins succeeded lately, so that a bot which proved itself finds a place in a full queue.
 //!
-//! A repeated login is recognised by a keyed hash of bot and API key, which a caller with only the
-//! bot's name cannot compute. It is still verified like any other: what is known here buys a place
-//! and no token.
+//! A repeated login is recognised by a keyed hash of bot and API key, which a caller with only the bot's name
+//! cannot compute. It is still verified like any other: this only gives a place in the queue, not a token.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -13,14 +13,14 @@ use super::tokens::{Bearer, TOKEN_SECONDS};
 /// minute for a login that was under way.
 pub(crate) const REMEMBERED: Duration = Duration::from_secs(TOKEN_SECONDS.unsigned_abs() + 60);
 
-/// The bots that rotated of late. Anybody else's token is as good as its signature.
+/// The bots that rotated recently. For other bots the signature of a token is enough.
 #[derive(Default)]
 pub(crate) struct Rotations(RwLock<HashMap<BotId, Known>>);
 
 struct Known {
     /// The number of the credentials in force.
     version: i64,
-    /// Until when those before are good.
+    /// Until when the former credentials are valid.
     old_until: Instant,
     learnt: Instant,
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ApiError;
 use crate::keys::{Key, KeyRing, hex, sha256};
 
-/// How long a token is good for: 30 minutes.
+/// The lifetime of a token: 30 minutes.
 pub(crate) const TOKEN_SECONDS: i64 = 30 * 60;
 const ISSUER: &str = "ledgerdome";
 const AUDIENCE: &str = "arena";
@@ -68,7 +68,7 @@ impl Tokens {
         }
     }
 
-    /// A token for `bearer`, good for [`TOKEN_SECONDS`], or for `at_most` if that is less.
+    /// A token for `bearer`, valid for [`TOKEN_SECONDS`], or for `at_most` if that is less.
     pub(crate) fn issue(
         &self,
         bearer: Bearer,
@@ -97,7 +97,7 @@ impl Tokens {
     }
 
     /// The remaining lifetime of one of our tokens in seconds, by its own claims; the signature is
-    /// not checked. `None` for what is no token.
+    /// not checked. `None` for an invalid token.
     pub(crate) fn seconds_left(token: &str) -> Option<i64> {
         let claims = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(token).ok()?;
         Some(claims.exp.saturating_sub(seconds_now()).max(0))

@@ -8,7 +8,7 @@ use cache::limits::rate::{Use, Verdict};
 
 /// Names that are counted separately. Beyond these, newcomers share one.
 const NAMES_MAX: usize = 20_000;
-/// How often a full table is looked through for what is over.
+/// How often a full table is searched for expired names.
 const SWEEP_MICROS: u64 = 1_000_000;
 const THE_REST: &str = "";
 
@@ -74,7 +74,7 @@ impl Counted {
         })
     }
 
-    /// Looks through a full table at most once a second: it must not become what costs most.
+    /// Searches a full table at most once a second, because this is expensive.
     fn make_room(&mut self, now: u64, names_max: usize) {
         let due = now.saturating_sub(self.swept) >= SWEEP_MICROS;
         if self.paid_by.len() >= names_max && due {

@@ -1,10 +1,9 @@
 //! Access to `GET /metrics`: by the token, if one is set, else for clients that are certainly in
 //! the operator's network.
 //!
-//! Behind a proxy every client has the proxy's address. If the proxy is declared, the client that
-//! it names decides; if it names none, access is refused. One that is not declared is known by what
-//! it leaves on a request, if it leaves anything. Against one that leaves nothing only the token
-//! helps.
+//! Behind a proxy every client has the proxy's address. If the proxy is declared, the client that it names
+//! decides; if it names none, access is refused. An undeclared proxy is recognised by its traces on a request, if
+//! there are any. Against one that leaves nothing only the token helps.
 
 use std::net::IpAddr;
 
@@ -49,8 +48,8 @@ impl MetricsAccess {
         }
     }
 
-    /// Lets a request in that shows the token or, where there is none, whose client is known to be
-    /// in the operator's network. Otherwise the error says what is missing.
+    /// Accepts a request with the token or, if none is set, from a client that is certainly in the operator's
+    /// network. Otherwise the error says what is missing.
     pub(crate) fn admit(
         &self,
         proxies: &Proxies,

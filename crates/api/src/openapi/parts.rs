@@ -154,7 +154,7 @@ pub(super) fn security_schemes() -> Value {
     json!({
         "token": {
             "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-            "description": "A bot's token of POST /auth/token, good for 30 minutes.",
+            "description": "A bot's token of POST /auth/token, valid for 30 minutes.",
         },
         "secret": {
             "type": "apiKey", "in": "header", "name": AGENT_SECRET, "description": "A bot's `api_secret`.",
@@ -174,7 +174,7 @@ fn named(names: &[&str]) -> Map<String, Value> {
 
 fn shape(answer: &Answer) -> Value {
     match &answer.schema {
-        // Any bytes: what strangers wrote may be JSON as well.
+        // Any bytes: the evidence may also be JSON.
         None if answer.media_type == "application/octet-stream" => json!({}),
         None => json!({ "type": "string" }),
         Some(name) if answer.or_dry_run => {

@@ -30,7 +30,7 @@ impl Shapes {
     }
 }
 
-/// Every schema by its name: those of the endpoints, and what no endpoint takes or answers as a whole.
+/// Every schema by its name: those of the endpoints, and further ones.
 pub(super) fn all(mut shapes: Shapes) -> Value {
     for add in [
         Shapes::add::<Problem>,
@@ -118,8 +118,8 @@ struct Variant {
     schema: Value,
 }
 
-/// Puts a choice between schemas in the place of one. Each has its own name: client generators make
-/// one type of each, and choose it by the deciding field.
+/// Replaces a schema by a choice between schemas. Each has its own name: client generators make one
+/// type of each, and choose it by the deciding field.
 fn refine(
     schemas: &mut Map<String, Value>,
     name: &str,
@@ -179,7 +179,7 @@ fn variant(
     Variant { name, value, schema }
 }
 
-/// Takes `null` out of what a property may be.
+/// Removes `null` from a property's types.
 fn not_null(property: &mut Value) {
     let others = property.get("oneOf").and_then(Value::as_array).map(|choices| {
         choices.iter().filter(|choice| choice["type"] != "null").cloned().collect::<Vec<_>>()
@@ -241,7 +241,7 @@ fn untyped() -> [(&'static str, Value); 5] {
              dependency." },
             "state": {
                 "type": "string", "enum": ["ok", "degraded", "failed"],
-                "description": "`degraded` is served all the same.",
+                "description": "`degraded` still serves requests.",
             },
             "detail": { "type": "string", "description": "What is wrong, and what to do." },
         }),

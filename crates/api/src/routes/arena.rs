@@ -27,7 +27,7 @@ use crate::{clock, usage, views};
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/arena/observation", observe)
-            .named("observe", "agents", "An observation, and what to know before using it")
+            .named("observe", "agents", "An observation, with data for a decision")
             // It creates data in Redis, and HEAD would lose it.
             .counted(Class::Write)
             .without_head()
@@ -151,7 +151,7 @@ async fn forget(app: &App, observation_id: ObservationId, error: &DbError) {
     }
 }
 
-/// Why an observation is not good. A bot that may not act at all (dead, paused, or any during a
+/// Why an observation is invalid. A bot that may not act at all (dead, paused, or any during a
 /// pause of the arena) gets that answer, whatever its observation. Only failing requests are looked
 /// up here; others are judged under the wallet's lock.
 async fn unredeemed(app: &App, bot: BotId, redemption: Redemption) -> ApiError {

@@ -108,7 +108,7 @@ async fn login(
     let whose = |(): &()| Contents::Secret(Pair { bot, version });
     let render = keeper(retry, StatusCode::OK, |(): &()| &answer, whose);
     let hook = hook(retry, render.as_ref()).map(|hook| Remember {
-        // No longer than the token is good.
+        // At most as long as the token is valid.
         keep: Duration::from_secs(answer.expires_in.unsigned_abs()),
         ..hook
     });

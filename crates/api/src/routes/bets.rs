@@ -102,7 +102,7 @@ async fn bet_on_several(bot: AuthenticatedBot, mut call: Call) -> ApiResult {
     let most = call.app.rules.markets.bets_per_request_max;
     let count = i64::try_from(request.bets.len()).unwrap_or(i64::MAX);
     if !(1..=most).contains(&count) {
-        let rule = format!("must hold 1 to {most} bets");
+        let rule = format!("must contain 1 to {most} bets");
         return Err(ApiError::invalid("bets", rule));
     }
     let mut bets: Vec<NewBet> = Vec::with_capacity(request.bets.len());

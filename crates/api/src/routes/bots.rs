@@ -187,7 +187,7 @@ impl GrantPlace {
     async fn give_back(self, app: &App) {
         let Some(name) = self.0 else { return };
         if let Err(error) = app.cache.give_back(&name).await {
-            tracing::warn!(%error, "a place for a grant was not given back");
+            tracing::warn!(%error, "a place for a grant was not released");
         }
     }
 }

@@ -49,8 +49,8 @@ pub(super) async fn id_of(app: &App, path: &str) -> ApiResult<BotId> {
     }
 }
 
-/// The bot that a filter names; `None` if there is none by this name, and so nothing of it. Invalid
-/// names are refused by the `rule`.
+/// The bot of a filter; `None` if there is none with this name, so the list is empty. Invalid names
+/// are refused by the `rule`.
 pub(super) async fn filtered_by(
     conn: &mut db::Connection,
     parameter: &str,
@@ -67,7 +67,7 @@ pub(super) async fn filtered_by(
     }
 }
 
-/// The market that a path names. A name that no market can have is none's.
+/// The market that a path names. An impossible name belongs to no market.
 pub(super) fn market_of(path: &str) -> ApiResult<MarketId> {
     let id = Uuid::try_parse(path).map_err(|_| ApiError::not_found("such market"))?;
     Ok(MarketId(id))

@@ -38,7 +38,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 ("calling it off", "voidMarket"),
             ]),
         get("/markets/{market}", show)
-            .named("showMarket", "markets", "A market with what decided it")
+            .named("showMarket", "markets", "A market with its evidence")
         .with(&["market"])
         .answers::<Market>(200, "The market."),
         get("/markets/{market}/evidence", evidence)

@@ -17,7 +17,7 @@ use crate::connections::Seat;
 use crate::error::{ApiError, ApiResult};
 use crate::metrics::{OneMore, listening};
 
-/// Events that a listener reads at a time of what it missed.
+/// Missed events that a listener reads at a time.
 const PAGE_MAX: i64 = 64;
 /// How long a listener waits for its turn to read.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -144,13 +144,13 @@ impl Listener {
             // A week passed since the page before. It gets the error when it reconnects.
             Ok(Err(_)) => Some(End::Failed),
             Err(error) => {
-                warn!(%error, "a listener cannot read what it missed");
+                warn!(%error, "a listener cannot read missed events");
                 Some(End::Failed)
             }
         }
     }
 
-    /// Reads a page of what was missed. After the last page it is live: batches since before that
+    /// Reads a page of missed events. After the last page it is live: batches since before that
     /// page are queued, and events that it already has are skipped.
     async fn read_page(&mut self) -> ApiResult<Result<(), Unresumable>> {
         let Some(live) = self.streams.listen() else {

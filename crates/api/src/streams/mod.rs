@@ -36,7 +36,7 @@ use batch::Batch;
 /// How far the tailer may be ahead of the slowest listener, in batches. With full batches some 20
 /// MB.
 const BACKLOG_MAX: usize = 128;
-/// Listeners that read what they missed at once; more wait their turn.
+/// Listeners that read missed events at once; others wait.
 const READING_MAX: usize = 4;
 
 /// How patient streams are. Not a setting: tests use shorter values.
@@ -129,7 +129,7 @@ impl Streams {
 
     fn tell(&self, told: Broadcast) {
         if let Some(stage) = self.stage().as_ref() {
-            // Nobody may listen any more, which is no matter.
+            // There may be no listener, which is not an error.
             let _ = stage.send(told);
         }
     }

@@ -75,7 +75,7 @@ impl Stage {
                 Some((text.into(), Stage::Listening(listener)))
             }
             Stage::Listening(mut listener) => {
-                // Lets the server send what it has, before it has more than it keeps room for.
+                // Lets the server send its buffer before it grows beyond its capacity.
                 tokio::task::yield_now().await;
                 let text = loop {
                     match listener.next().await {

@@ -16,7 +16,7 @@ use crate::metrics;
 
 /// Events read at a time.
 const BATCH_MAX: i64 = 100;
-/// The shortest time between two looks: under load, what came meanwhile is read together.
+/// The shortest time between two reads: under load, several events are read together.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The longest. Intervals grow to it while nothing comes: an older open transaction may hold back a
 /// notified event, and its end sends no notification.
@@ -52,8 +52,7 @@ async fn follow(streams: &Streams, wake_ups: &WakeUps) {
     }
 }
 
-/// Where the log ends now. Listeners that came earlier learn it, and read for themselves what they
-/// do not know up to there.
+/// Where the log ends now. Earlier listeners are notified, and read the events up to there themselves.
 async fn begin(streams: &Streams) -> DbResult<Position> {
     let now = db::events::bounds(&mut *streams.database.get().await?).await?.now;
     streams.tell(Broadcast::News(Arc::new(Batch::empty(now))));

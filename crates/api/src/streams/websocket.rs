@@ -37,7 +37,7 @@ pub(super) fn endpoint() -> Endpoint {
         .without_head()
         .about(
             "Resumes from `since`. If a credential is required and the handshake had none, the first message \
-             must be `{\"token\": \"…\"}`, within five seconds. Close codes: 4001 no good credential, 4002 \
+             must be `{\"token\": \"…\"}`, within five seconds. Close codes: 4001 no valid credential, 4002 \
              `since` or `kinds` cannot be read, 4003 the events after `since` are no longer kept, 1013 \
              reconnect with `since`, 1001 the server stops.",
         )
@@ -174,7 +174,7 @@ impl Conversation {
 
     /// The next message: events, a ping, a pong.
     async fn listen(&mut self, mut listener: Listener) -> Result<(Listener, Bytes), CloseReason> {
-        // Lets the server send what it has, before it has more than it keeps room for.
+        // Lets the server send its buffer before it grows beyond its capacity.
         tokio::task::yield_now().await;
         loop {
             let turn = if listener.is_live() {

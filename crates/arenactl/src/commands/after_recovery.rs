@@ -1,7 +1,7 @@
 //! `arenactl after-recovery`: the last step after a recovery of Postgres itself to an earlier moment.
 //!
-//! Recovery to a point in time gives back a whole cluster, and with it numbers of bots and transactions
-//! that are given out again. So the arena gets a new identity, as after a restore.
+//! A recovery to a point in time restores a whole cluster, so numbers of bots and transactions are assigned
+//! again. So the arena gets a new identity, as after a restore.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ pub(crate) struct Args {
     accept_schema: bool,
 }
 
-/// An arena that goes on from an earlier moment.
+/// An arena that continues from an earlier moment.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     as_of: Timestamp,

@@ -61,10 +61,10 @@ pub(crate) struct Manifest {
     pub(crate) entries: u64,
     pub(crate) markets: u64,
     pub(crate) heads_digest: Hash,
-    /// Over what bots' keys and secrets are held against.
+    /// Over the stored hashes of bots' keys and secrets.
     #[serde(default)]
     pub(crate) credentials_digest: Option<Hash>,
-    /// Where the schema is not what its migrations make.
+    /// Differences of the schema from its migrations.
     #[serde(default)]
     pub(crate) schema_differences: Vec<String>,
     /// Whether the audit found nothing wrong.
@@ -243,7 +243,7 @@ impl Judged for Report {
         if !facts.schema_differences.is_empty() {
             fail!(
                 "the backup is written, but the schema in it differs from the migrations ({}): \
-                 `arenactl debug-auth` names what differs; restoring it will want --accept-schema",
+                 `arenactl debug-auth` lists them; a restore will need --accept-schema",
                 counted(facts.schema_differences.len(), "difference")
             );
         }

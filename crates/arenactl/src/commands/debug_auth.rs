@@ -59,7 +59,7 @@ struct Check {
 enum State {
     Works,
     Fails,
-    /// Not configured, or what it would be held against cannot be reached.
+    /// Not configured, or the server for the test cannot be reached.
     NotTried,
 }
 
@@ -152,7 +152,7 @@ fn backup_key_check(keys: &Result<Keys, ConfigError>) -> Check {
     }
 }
 
-/// Holds schema, triggers, functions, privileges, owners and roles against what the migrations make.
+/// Compares schema, triggers, functions, privileges, owners and roles with the migrations.
 async fn try_schema(postgres: Option<&Postgres>) -> Vec<Check> {
     let one = |state, detail: &str| vec![Check::new("schema", state, detail)];
     let Some(postgres) = postgres else {

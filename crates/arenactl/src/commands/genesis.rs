@@ -99,13 +99,13 @@ fn insist_on_one(personas: &[Filed], refused: &[RefusedFile]) -> Result<(), Conf
         return Ok(());
     }
     let reasons: Vec<String> = refused.iter().map(|file| format!("\n      {file}")).collect();
-    let problem = format!("holds no persona that can be used:{}", reasons.concat());
+    let problem = format!("has no usable persona:{}", reasons.concat());
     Err(ConfigError::single(personas::SETTING, problem))
 }
 
 /// Why one persona has no bot.
 enum Refusal {
-    /// It is the persona's own fault; the others go on.
+    /// It is an error of this persona; the others are processed.
     Persona(String),
     Failed(anyhow::Error),
 }

@@ -1,4 +1,4 @@
-//! One command a file. Each `run` does the work and answers with what it did; none prints.
+//! One command a file. Each `run` does the work and returns its result; none prints.
 
 pub(crate) mod after_recovery;
 pub(crate) mod audit;

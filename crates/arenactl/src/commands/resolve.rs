@@ -1,4 +1,4 @@
-//! `arenactl resolve --explain MARKET`: derives a market's outcome again from what was kept.
+//! `arenactl resolve --explain MARKET`: derives a market's outcome again from the stored evidence.
 //!
 //! It decides nothing and writes nothing; only the oracle resolves. It shows whether the stored evidence leads to
 //! the market's outcome, by the function that decided it.
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     market: MarketId,
 }
 
-/// How an outcome follows from what was kept.
+/// How an outcome follows from the stored evidence.
 #[derive(Debug, Serialize)]
 pub(crate) struct Explanation {
     market_id: MarketId,
@@ -166,7 +166,7 @@ fn research(market: &Market) -> (Vec<Step>, Option<String>) {
             research.answer,
             research.nonce.reveal()
         ),
-        (_, false) => "the kept answer and nonce give another one".to_owned(),
+        (_, false) => "the stored answer and nonce give another one".to_owned(),
     };
     let step = Step {
         evidence_id: None,

@@ -1,5 +1,5 @@
-//! `arenactl restore MANIFEST`: a backup comes to life in an empty database, and is proven to be
-//! what was backed up.
+//! `arenactl restore MANIFEST`: restores a backup into an empty database, and proves that it is the backed-up
+//! one.
 //!
 //! A dump is a program: pg_restore runs it with the rights of the restoring role. So this checks the manifest's
 //! HMAC and the dump's SHA-256 before it uses the dump, on a private copy. Then it compares the tables and
@@ -54,7 +54,7 @@ pub(crate) struct Args {
     accept_schema: bool,
 }
 
-/// An arena that goes on from a backup.
+/// An arena that continues from a backup.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     as_of: Timestamp,
@@ -275,7 +275,7 @@ async fn must_be_as_migrated(
         return Ok(differences);
     }
     Err(changed_schema(
-        "the schema in this backup is not what its migrations make",
+        "the schema in this backup differs from its migrations",
         &differences,
         "Drop the database. Take an older backup, or --accept-schema if you made these changes yourself",
     ))

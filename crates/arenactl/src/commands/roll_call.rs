@@ -124,7 +124,7 @@ impl RollCall {
     }
 }
 
-/// One of this machine that is silent and has no process any more.
+/// One of this machine without a recent report whose process has ended.
 fn is_dead(process: &Presence) -> bool {
     process.silent >= 3 * SAID_EVERY
         && process.host == this_host()

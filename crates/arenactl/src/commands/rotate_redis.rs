@@ -196,8 +196,8 @@ impl Rotation {
         login: &str,
         written: SystemTime,
     ) -> Result<usize, Failure> {
-        let advice = format!(". {RESTART}; until then both passwords are good");
-        let state = format!("{REDIS_URL} has the new password, but some go by another one");
+        let advice = format!(". {RESTART}; until then both passwords are valid");
+        let state = format!("{REDIS_URL} has the new password, but some processes use another one");
         let wrong = Wrong { state: &state, advice: &advice };
         self.roll_call.take(REDIS_URL, login, wrong).await?;
         let deadline = Instant::now() + self.wait;
@@ -219,9 +219,8 @@ impl Rotation {
             }
             if Instant::now() >= deadline {
                 fail!(
-                    "{REDIS_URL} has the new password, but sessions of before are still open, from \
-                     {}. Restart those services, then run this again; until then both passwords \
-                     are good",
+                    "{REDIS_URL} has the new password, but sessions of before are still open, from {}. \
+                     Restart those services, then run this again; until then both passwords are valid",
                     old.join(", ")
                 );
             }
@@ -240,7 +239,7 @@ impl fmt::Display for Report {
             return write!(
                 f,
                 "an interrupted rotation was completed: the password of {user} in {REDIS_URL} is the only \
-                 one that is good, and {processes} processes use it"
+                 valid one, and {processes} processes use it"
             );
         }
         write!(

@@ -195,7 +195,7 @@ impl Rotation {
         admin
             .hand_over(&old, &new)
             .await
-            .map_err(|error| self.failed(error, "move what the old role owns"))?;
+            .map_err(|error| self.failed(error, "transfer the old role's objects"))?;
         self.wait_until_gone_over(&new).await?;
         self.wait_until_quiet(&admin, &old).await?;
         after(Step::Quiet)?;
@@ -240,7 +240,7 @@ impl Rotation {
         admin
             .hand_over(old, &new)
             .await
-            .map_err(|error| self.failed(error, "move what the old role owns"))?;
+            .map_err(|error| self.failed(error, "transfer the old role's objects"))?;
         after(Step::HandedOver)?;
         let url = with_login(parsed(&self.url)?, &new, password.expose_secret())?;
         let standing = roles::standing(url.expose_secret())

@@ -22,15 +22,17 @@ use crate::env_file;
 use crate::keys;
 
 /// After so long no request is under way that began before its process knew the new key: then twins could
-/// miss each other. Longer than a request and what it leaves behind may take.
+/// miss each other. Longer than a request and its background work may take.
 const OUTLIVED: Duration = Duration::from_secs(20);
 
-const OTHERS: &str = "go by something else than it says, and nothing was changed. Restart them with that file, then run this again";
-const NOT_KNOWN: &str = "do not know the new one yet, and nobody uses it. Restart them with that file, then run this again";
+const OTHERS: &str = "use another value, and nothing was changed. Restart them with that file, then run this \
+    again";
+const NOT_KNOWN: &str = "do not have the new one yet, and it is not used. Restart them with that file, then \
+    run this again";
 const NOT_USED: &str = "still use the previous one, which is accepted too. Restart them with that file; until --finish nothing \
                         else is left to do";
 const NOT_FORGOTTEN: &str =
-    "still accept what it was before. Restart them with that file; nothing else is left to do";
+    "still accept the old one. Restart them with that file; nothing else is left to do";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -234,12 +236,12 @@ impl fmt::Display for Report {
         };
         let heard = match self.processes {
             0 => "no API process is running".to_owned(),
-            1 => "the API process says so".to_owned(),
-            many => format!("all {many} API processes say so"),
+            1 => "the API process has reported it".to_owned(),
+            many => format!("all {many} API processes have reported it"),
         };
         match self.outcome {
             Outcome::Finished => {
-                write!(f, "what {setting} was before is accepted no more; {heard}")
+                write!(f, "the old {setting} is no longer accepted; {heard}")
             }
             Outcome::Rotated | Outcome::Resumed => {
                 if self.outcome == Outcome::Resumed {
@@ -247,7 +249,7 @@ impl fmt::Display for Report {
                 }
                 write!(
                     f,
-                    "{setting} is another one; {heard}. The previous one is still accepted: end that \
+                    "{setting} was replaced; {heard}. The previous one is still accepted: end that \
                      with --finish {until}"
                 )
             }

@@ -69,7 +69,7 @@ pub enum Outcome {
     Waited,
     /// Nothing was done, for this reason.
     Lost(Loss),
-    /// The bot acts no more.
+    /// The bot no longer acts.
     NotAlive(BotStatus),
     /// The arena does not know the bot by this key.
     KeyRefused,
@@ -170,7 +170,7 @@ impl HostedBot {
         let usage = to_report(&usage);
         let (intent, loss) = match thought {
             Ok(intent) => (intent, None),
-            // Nothing may be thought any more today.
+            // No more model calls are allowed today.
             Err(Outcome::Lost(Loss::Budget(MindError::Spent))) => {
                 (Intent::wait(Waiting::Spent, None), None)
             }

@@ -70,7 +70,7 @@ impl HostedBot {
         Vec::new()
     }
 
-    /// Adds to the scene what can be done in it.
+    /// Adds the possible actions to the scene.
     async fn fill(&self, mut scene: Scene, open: Vec<Market>) -> Result<Scene, Outcome> {
         let (questions, markets): (Vec<Market>, Vec<Market>) = open
             .into_iter()

@@ -29,7 +29,7 @@ pub enum Admission {
     },
 }
 
-/// Counts only what it admits, so that knocking on a closed door does not keep it closed.
+/// Counts only admitted uses, so that refused attempts do not extend the block.
 static TAKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local used = tonumber(redis.call('GET', KEYS[1]) or '0') \

@@ -10,7 +10,7 @@ use super::columns::malformed;
 use crate::copy::{fields, int8, money, timestamp_of};
 use crate::error::{DbError, DbResult};
 
-/// A row that cannot be an entry, and where its chain goes on.
+/// An invalid row, and the position after it.
 pub(super) struct Unreadable {
     pub(super) field: &'static str,
     pub(super) expected: &'static str,
@@ -31,8 +31,7 @@ pub(crate) fn read_entry(row: &[u8]) -> DbResult<Entry> {
     let sequence = int8(columns[1]).ok_or_else(malformed)?;
     decode(bot_id, sequence, &columns).map_err(|unreadable| {
         DbError::corrupt(format!(
-            "bot {bot_id}, entry {sequence}: {} is not {}; `arenactl inspect-ledger` names all \
-             that is broken",
+            "bot {bot_id}, entry {sequence}: {} is not {}; `arenactl inspect-ledger` lists all faults",
             unreadable.field, unreadable.expected
         ))
     })

@@ -37,7 +37,7 @@ pub(super) async fn audit(
     Ok(auditor.finish())
 }
 
-/// Walks the ledger in chain order and compares each chain's end with what is expected of it.
+/// Reads the ledger in chain order and compares each chain's end with the expected values.
 struct Auditor {
     /// Bots that the walk has not come to yet.
     expected: BTreeMap<BotId, Expected>,

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::columns::{malformed, row};
 
-/// One side's view of a bot's positions and of what the house gave and took.
+/// One side's totals of a bot's positions and of the house.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     /// Sum over SHA-256(reference, type, amount), modulo 2¹²⁸, of every opening and closing entry.
@@ -30,7 +30,7 @@ pub(super) struct Tally {
 pub(super) struct Positions {
     pub(super) opened: u64,
     pub(super) closed: u64,
-    /// Stakes of what is open, in units.
+    /// Stakes of open positions, in units.
     pub(super) escrow: i128,
 }
 

@@ -39,7 +39,7 @@ pub(super) struct Verdicts {
 }
 
 impl Verdicts {
-    /// Rules whose text cannot be read are left out: what names them is at fault.
+    /// Rules with unreadable text are left out: positions that name them are reported.
     pub(super) async fn load(client: &Client) -> DbResult<Verdicts> {
         // One that nothing names, so that the list is never empty.
         let mut patience = BTreeMap::new();
@@ -91,7 +91,7 @@ impl Verdicts {
     }
 
     /// A query of the predictions `p` that meet the condition, in order of bots and ids. `columns` may name
-    /// `problem`: what should have been, or NULL.
+    /// `problem`: the expected value, or NULL.
     pub(super) fn query(&self, columns: &str, condition: &str) -> String {
         let rules = &self.rules;
         let since = |at: Option<Timestamp>| match at {

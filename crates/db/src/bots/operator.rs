@@ -67,7 +67,7 @@ pub async fn revive(
 /// Retires a bot permanently: `RETIRED` entry, status RETIRED, post, audit row, in one transaction.
 ///
 /// # Errors
-/// [`DbError::Refused`] for a bot that is retired; [`DbError::NotFound`] for one that is none. Then nothing was
+/// [`DbError::Refused`] for a bot that is retired; [`DbError::NotFound`] for an unknown one. Then nothing was
 /// written. Otherwise see [`DbError`].
 pub async fn retire(
     conn: &mut Connection,

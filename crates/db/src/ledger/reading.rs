@@ -100,7 +100,7 @@ pub const VERIFY_BATCH: i64 = 5_000;
 /// whatever the wallet says.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a bot that is none. A fault in the chain is an answer and no error. Otherwise see
+/// [`DbError::NotFound`] for an unknown bot. A fault in the chain is an answer and no error. Otherwise see
 /// [`DbError`].
 pub async fn verify_on(conn: &mut Connection, bot_id: BotId) -> DbResult<Verification> {
     // Before the wallet is read: another process may get further meanwhile.
@@ -158,7 +158,7 @@ fn beyond_the_wallet(head: &Head, wallet: &WalletHead) -> Option<ChainFault> {
 /// How far a chain was verified before. Nothing is checked.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a bot that is none. Otherwise see [`DbError`].
+/// [`DbError::NotFound`] for an unknown bot. Otherwise see [`DbError`].
 pub async fn verified(conn: &mut Connection, bot_id: BotId) -> DbResult<Verification> {
     let kept = kept_head(conn, bot_id).await?;
     let wallet = wallet_head(conn, bot_id).await?;

@@ -54,12 +54,12 @@ pub struct Judged {
 }
 
 /// Takes an answer: stake, fee, verdict, payout or loss, and where it is right the market's end, in
-/// one transaction. The market's row is held throughout, so of two right answers the first to get
+/// one transaction. The market's row is locked throughout, so of two right answers the first to get
 /// it is paid and the second finds the market resolved.
 ///
 /// # Errors
 /// [`DbError::Refused`] by a rule: the market, the bot or the arena takes no answer, or the bot cannot pay for
-/// it. [`DbError::NotFound`] for a bot that is none. Then nothing was written. Otherwise see [`DbError`].
+/// it. [`DbError::NotFound`] for an unknown bot. Then nothing was written. Otherwise see [`DbError`].
 pub async fn answer(
     conn: &mut Connection,
     new: &NewAnswer,

@@ -63,7 +63,7 @@ pub struct BetsPlaced {
 /// Places all bets of a slip: entries, bets, posts, audit row and events, in one transaction.
 ///
 /// # Errors
-/// [`DbError::Refused`] by a rule, for any of the bets; [`DbError::NotFound`] for a bot that is none. Then
+/// [`DbError::Refused`] by a rule, for any of the bets; [`DbError::NotFound`] for an unknown bot. Then
 /// nothing was written. Otherwise see [`DbError`].
 pub async fn place(
     conn: &mut Connection,
@@ -105,8 +105,8 @@ pub(crate) async fn place_in(
     Ok(BetsPlaced { action_id, bets: placed, new_balance })
 }
 
-/// Decides one bet after the other, each on what the ones before leave of the balance. Moves the
-/// markets' pools along.
+/// Decides one bet after the other, each on the balance after the ones before. Moves the markets'
+/// pools along.
 fn decide(
     slip: &Slip,
     markets: &mut [Market],

@@ -18,8 +18,7 @@ use crate::tx;
 /// The most markets that one call of [`lock_due`] or [`expire_due`] closes.
 const CLOSE_MAX: i64 = 200;
 
-/// Locks markets whose deadline has come: no bet can be placed any more. Committed before any bet
-/// is read.
+/// Locks markets whose deadline has come: they take no more bets. Committed before any bet is read.
 ///
 /// # Errors
 /// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].
@@ -179,7 +178,8 @@ pub enum Recorded {
 /// waits [`retry_seconds`], or as long as the source requested (`wait_seconds`).
 ///
 /// # Errors
-/// [`crate::DbError::NotFound`] for a market that is none. Then nothing was written. Otherwise see [`crate::DbError`].
+/// [`crate::DbError::NotFound`] for an unknown market. Then nothing was written. Otherwise see
+/// [`crate::DbError`].
 pub async fn record(
     conn: &mut Connection,
     id: MarketId,

@@ -161,7 +161,7 @@ pub async fn evidence_page(
     evidence_heads(conn, market, Which::Below(before.unwrap_or(i64::MAX)), limit).await
 }
 
-/// The newest evidence of a market and what decided it, oldest first, at most `limit`.
+/// The newest evidence of a market and the deciding fetch, oldest first, at most `limit`.
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
@@ -186,7 +186,7 @@ pub async fn evidence_shown(
 /// The body of one fetch for a market, as it is kept: at most 64 KiB.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a fetch that is none of this market's. Otherwise see [`DbError`].
+/// [`DbError::NotFound`] for a fetch of another market. Otherwise see [`DbError`].
 pub async fn evidence_body(conn: &mut Connection, market: MarketId, id: i64) -> DbResult<Vec<u8>> {
     let body: Option<Vec<u8>> = evidence::table
         .filter(evidence::market_id.eq(market.0))

@@ -72,7 +72,7 @@ pub struct Market {
     pub research: Option<Research>,
     /// Fetches after the deadline that decided nothing.
     pub attempts: i32,
-    /// Set while an operator holds it.
+    /// Set while it is paused.
     pub pause: Option<Pause>,
     /// The rules in force when it opened; `None` for one from before these were kept.
     pub rules: Option<Hash>,
@@ -241,7 +241,7 @@ pub(crate) async fn locked_market(conn: &mut Connection, id: MarketId) -> DbResu
 /// One market.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a market that is none. Otherwise see [`DbError`].
+/// [`DbError::NotFound`] for an unknown market. Otherwise see [`DbError`].
 pub async fn find(conn: &mut Connection, id: MarketId) -> DbResult<Market> {
     let row: Option<MarketRow> =
         markets::table.find(id.0).select(MarketRow::as_select()).first(conn).await.optional()?;

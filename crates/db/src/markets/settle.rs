@@ -45,7 +45,7 @@ pub struct SettledMarket {
 /// settled already, or nothing decides it yet: a repeated call pays nothing twice.
 ///
 /// # Errors
-/// [`Refusal::MarketPaused`] or [`Refusal::ArenaPaused`] while an operator holds what is decided.
+/// [`Refusal::MarketPaused`] or [`Refusal::ArenaPaused`] during a pause of the market or the arena.
 pub async fn settle(conn: &mut Connection, id: MarketId) -> DbResult<Option<SettledMarket>> {
     tx::run(conn, None, async |conn| {
         let market = locked_market(conn, id).await?;
@@ -227,8 +227,7 @@ async fn close(
 
 type Work = Vec<(Locked, Vec<Movement>)>;
 
-/// Each bet's closing movement on its wallet, in ascending order of bots, and what it adds to the
-/// bot's totals.
+/// Each bet's closing movement on its wallet, in ascending order of bots, and its change of the bot's totals.
 fn closing_entries(
     open: &[OpenBet],
     settlement: &MarketSettlement,
@@ -248,7 +247,7 @@ fn closing_entries(
     Ok((work, ended))
 }
 
-/// Whether every wallet can hold what it is paid.
+/// Whether every wallet stays in range with its payout.
 fn fits(
     open: &[OpenBet],
     settlement: &MarketSettlement,

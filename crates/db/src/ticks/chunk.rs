@@ -1,4 +1,4 @@
-//! A chunk of bots between lock and write: what the rules decide, as the rows that will travel.
+//! A chunk of bots between lock and write: the rules' decisions, as rows for COPY.
 
 use ledger_core::NewEvent;
 use ledger_core::chain::seal_onto;

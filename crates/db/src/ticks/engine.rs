@@ -70,8 +70,8 @@ impl TickEngine {
                 Ok(report)
             }
             Err(error) => {
-                // Lets go of the locks at once. Whether it works or not, the session ends here and
-                // Postgres rolls back what it left open.
+                // Lets go of the locks at once. In any case the session ends here and Postgres rolls back an open
+                // transaction.
                 let _ = session.client.batch_execute("ROLLBACK").await;
                 Err(ChunkError { bots: taken, error })
             }
@@ -322,7 +322,7 @@ pub struct Prepared(Vec<Chunk>);
 
 #[doc(hidden)]
 impl TickEngine {
-    /// Decides a whole tick and keeps what it would write, writing nothing.
+    /// Decides a whole tick and returns the rows, without writing.
     ///
     /// # Errors
     /// If Postgres does not answer: see [`DbError`].

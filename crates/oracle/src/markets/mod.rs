@@ -1,4 +1,4 @@
-//! Markets: the maker that keeps the board stocked, and the resolver that reads what decides them.
+//! Markets: the maker that opens them, and the resolver that reads their evidence.
 //!
 //! It has a separate loop from the price round, so that a slow source of one never delays the other. Each step
 //! has an error boundary; no network call is made inside a transaction; and evidence is stored before a payout
@@ -29,7 +29,7 @@ use self::cooling::Cooling;
 use crate::backoff;
 use crate::round::{MayContinue, guarded, locked};
 
-/// A fetch as it is kept, with what it came to.
+/// A stored fetch, with its result.
 fn kept(evidence: Evidence, finding: Finding) -> NewEvidence {
     NewEvidence {
         url: evidence.url,

@@ -1,4 +1,4 @@
-//! The resolver: locks what is past its deadline, reads what decides it, keeps that, and settles.
+//! The resolver: locks markets after their deadline, reads and stores their evidence, and settles them.
 
 use daemon::telemetry::chain;
 use db::markets::{Finding, Market, Recorded, SettledMarket, VoidBy};
@@ -134,8 +134,8 @@ async fn carry(
     }
 }
 
-/// `None` also when an operator has just paused the market or the arena: what decides it is kept, and
-/// decides it afterwards.
+/// `None` also when an operator has just paused the market or the arena: the stored evidence decides it
+/// afterwards.
 async fn settle(desk: &MarketDesk, id: MarketId) -> DbResult<Option<SettledMarket>> {
     let mut conn = desk.database.get().await?;
     match db::markets::settle(&mut conn, id).await {

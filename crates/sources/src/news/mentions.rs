@@ -53,7 +53,7 @@ pub fn mentions<'a>(
         return Err(SourceError::InDoubt { items: doubtful });
     }
     let problem = if !listing.whole {
-        "is not whole, so that what is missing in it may still be there"
+        "is incomplete, so a missing item may still exist"
     } else if !listing.reaches_back_to(after) {
         // Feeds drop old items.
         "does not reach back to the close of bets"

@@ -327,7 +327,7 @@ pub(crate) fn upgraded(name: &str, pid: u32) -> Option<String> {
     let program = program.to_str()?.strip_suffix(" (deleted)")?;
     Some(if Path::new(program).exists() {
         format!(
-            "{name} (pid {pid}) was upgraded on disk while it runs and goes on with the old programs. When a \
+            "{name} (pid {pid}) was upgraded on disk while it runs and still uses the old programs. When a \
              pause of some seconds suits: ./run_system.sh stop, then start it again."
         )
     } else {

@@ -46,14 +46,14 @@ fn what_a_killed_supervisor_leaves_behind_is_cleared_up() {
         .arenactl(&["stop"])
         .ended_with(0)
         .says("stopped bot-runner oracle ticker api redis postgres")
-        .says("nothing is left");
+        .says("its processes are stopped");
     bench.is_empty();
 
     // A pid file whose number now belongs to another process: this one.
     let stale = format!("{} 1\n", std::process::id());
     let run = bench.data().join("run");
     fs::write(run.join("api.pid"), &stale).unwrap();
-    bench.arenactl(&["stop"]).ended_with(0).says("nothing is left");
+    bench.arenactl(&["stop"]).ended_with(0).says("its processes are stopped");
     fs::write(run.join("api.pid"), &stale).unwrap();
     fs::write(run.join("supervisor.pid"), &stale).unwrap();
     bench.open();

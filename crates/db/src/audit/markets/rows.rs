@@ -10,8 +10,8 @@ use crate::audit::Derive;
 use crate::audit::columns::{Columns, malformed, row};
 use crate::error::DbResult;
 
-/// Every market with its bets, one market after the other, so that memory holds one market's bets
-/// however many there are.
+/// Every market with its bets, one market after the other, so that memory has only one market's bets, for any
+/// number of markets.
 pub(super) fn markets_with_bets() -> String {
     format!(
         "COPY (SELECT m.id, {}, {} \
@@ -50,7 +50,7 @@ pub(super) fn outcomes(derive: Option<Derive>) -> String {
 }
 
 row! {
-    /// A market's row, and what its evidence decided.
+    /// A market's row, and the outcome of its evidence.
     struct MarketFacts(row) {
         /// The rules that it names, if it began after rules were stored.
         rules: Option<Hash> = "m.rules" => row.hash(),
