@@ -276,10 +276,8 @@ fn judge(counted: &[Counted], verdict: Option<Verdict>) -> Result<Allowance, Ove
     };
     let detail = match counted.get(by).map_or("", |it| it.policy) {
         "credential" => "This bot sends too many requests. Wait for the time in Retry-After.",
-        "logins" => "Too many logins from this address. Keep a token: it is valid for 30 minutes.",
-        "logins-per-bot" => {
-            "Too many logins of this bot. Keep its token: it is valid for 30 minutes."
-        }
+        "logins" => "Too many logins from this address. Keep a token: it lasts 30 minutes.",
+        "logins-per-bot" => "Too many logins of this bot. Keep a token: it lasts 30 minutes.",
         "registrations" => "Too many registrations from this address.",
         _ => "This address sends too many requests. Wait for the time in Retry-After.",
     };
