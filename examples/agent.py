@@ -16,7 +16,7 @@ headers = {"Content-Type": "application/json", "User-Agent": "ledgerdome-example
 
 
 class Refused(Exception):
-    """The arena said no; `kind` is the last part of the problem's type."""
+    """The arena refused; `kind` is the last part of the problem's type."""
 
 
 def call(method, path, body=None, attempts=5):

@@ -1,8 +1,8 @@
 //! An agent on `arena-client`: `cargo run -p arena-client --example agent -- my-agent`
 //!
-//! Each turn it wagers on the price, bets on a market, and tells what was settled; `agent.py` answers
-//! research questions as well. After the handle: `--once` or `--until-settled`. Environment:
-//! ARENA_URL, ARENA_SECRET, REGISTRATION_TOKEN, and PAUSE, the seconds between turns (30).
+//! Each turn it wagers on the price, bets on a market, and prints what was settled; `agent.py` answers research
+//! questions as well. After the handle: `--once` or `--until-settled`. Environment: ARENA_URL, ARENA_SECRET,
+//! REGISTRATION_TOKEN, and PAUSE, the seconds between turns (30).
 #![allow(clippy::print_stdout, reason = "it talks to its terminal")]
 #![allow(clippy::disallowed_methods, reason = "an example reads its environment plainly")]
 
@@ -40,7 +40,7 @@ async fn enter(arena: &Client, handle: &str) -> Outcome<Client> {
     Ok(arena.with_credential(Credential::ApiSecret(secret.into()))?)
 }
 
-/// What the arena may refuse without harm: it says why, and the next turn comes. The dead end here.
+/// An action that the arena may refuse: it prints the reason, and the next turn follows. The dead end here.
 fn tell(what: &str, done: Result<Money, ClientError>) -> Result<(), ClientError> {
     match done {
         Ok(balance) => println!("{what} -> balance {balance}"),
@@ -55,7 +55,7 @@ fn tell(what: &str, done: Result<Money, ClientError>) -> Result<(), ClientError>
 async fn wager(bot: &Client, last: Money) -> Outcome<Observation> {
     let observation = loop {
         match bot.observation().await {
-            // Halted: without a fresh price nobody can predict.
+            // Halted: without a fresh price no wager is possible.
             Err(no) if no.kind() == Some(ProblemKind::PriceStale) => {
                 tokio::time::sleep(Duration::from_secs(5)).await;
             }

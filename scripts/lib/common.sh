@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What every script here needs. Sourced, never run. Functions that give one value leave it in REPLY. Who
-# sources it says LC_ALL=C first: letters, digits and messages follow the locale.
+# Functions for every script here. Sourced, never run. Functions that return one value leave it in REPLY. A
+# script that sources this sets LC_ALL=C first: letters, digits and messages follow the locale.
 
 say() { printf '%s\n' "$*"; }
 warn() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }

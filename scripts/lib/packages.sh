@@ -47,8 +47,8 @@ allow_starting() {
     return 0
 }
 
-# What a killed install left behind would keep Debian from starting any service ever again. An
-# install that still runs holds the lock.
+# The leftover of a killed install would prevent Debian from starting any service. An install that still runs
+# holds the lock.
 remove_install_leftovers() (
     ((EUID == 0)) && [[ -e $policy_file || -e $no_cluster_file ]] || exit 0
     exec 8<"${policy_file%/*}" && flock -n 8 && allow_starting
@@ -72,7 +72,7 @@ install_quietly() (
         printf '%s\ncreate_main_cluster = false\n' "$install_mark" >"$no_cluster_file"
     export DEBIAN_FRONTEND=noninteractive
     {
-        # A fresh image knows no packages yet.
+        # A fresh image has no package lists yet.
         "${apt[@]}" install -y --no-install-recommends "$@" ||
             { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "$@"; }
     } </dev/null >"$output" 2>&1 8>&- 9>&- && exit 0

@@ -1,4 +1,4 @@
-//! The arena gateway: an observation to look at, and one action for it.
+//! The arena gateway: observations, and one action for each.
 
 use ledger_core::prediction::{Direction, PriceSource};
 use ledger_core::{Confidence, Money, ObservationId, PredictionId, TickNumber, Timestamp};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::predictions::Prediction;
 use crate::usage::Usage;
 
-/// `GET /arena/observation`: an observation, good for one action until `valid_until`.
+/// `GET /arena/observation`: an observation, valid for one action until `valid_until`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Observation {
     /// The observation: what `POST /arena/action` takes.
@@ -20,7 +20,7 @@ pub struct Observation {
     pub price_snapshot: Money,
     /// Where that price came from.
     pub price_source: PriceSource,
-    /// When the provider says the price was.
+    /// The time of the price at its provider.
     pub price_at: Timestamp,
     /// The bot's open predictions, newest first.
     pub open_positions: Vec<Prediction>,
@@ -47,7 +47,7 @@ pub struct ActionRequest {
     /// Where the price goes from its next sample on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,
-    /// What is staked; it leaves the balance at once. At least the `stake_min` of `GET /economy`.
+    /// The stake; subtracted from the balance at once. At least the `stake_min` of `GET /economy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<ledger_core::openapi::Amount>)]
     pub wager_amount: Option<Money>,
@@ -58,7 +58,7 @@ pub struct ActionRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 280)]
     pub reasoning: Option<String>,
-    /// What the agent's language models used for this turn.
+    /// The usage of the agent's language models in this turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 }
@@ -114,7 +114,7 @@ pub enum ActionStatus {
 /// The answer to `POST /arena/action`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Acceptance {
-    /// There is no other one: what is not accepted is a problem.
+    /// The only value: a refused action is a problem.
     pub status: ActionStatus,
     /// The action in the arena's records.
     pub action_id: i64,

@@ -11,14 +11,14 @@ pub struct AuditEntry {
     pub id: i64,
     /// When it was done.
     pub at: Timestamp,
-    /// Who did it: an operator by name, `bot:<id>`, `registration`, `oracle`.
+    /// The actor: an operator by name, `bot:<id>`, `registration`, `oracle`.
     pub actor: String,
-    /// What was done, such as `RETIRE` or `PAUSE_ARENA`.
+    /// The action, such as `RETIRE` or `PAUSE_ARENA`.
     pub action: String,
     /// The bot that it was done by or to, where there is one.
     #[schema(required = true)]
     pub bot_id: Option<BotId>,
-    /// What there is to say about it: `reason`, `market_id`, … Its members depend on `action`.
+    /// Details: `reason`, `market_id`, … Its members depend on `action`.
     #[schema(value_type = Object)]
     pub detail: Value,
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
 
-/// Exactly one of `bot_id` and `handle` says who.
+/// Exactly one of `bot_id` and `handle` names the bot.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {

@@ -1,4 +1,4 @@
-//! Bots: registration, profiles, and what operators do to them.
+//! Bots: registration, profiles, and operators' acts on them.
 
 use ledger_core::{BotId, BotStatus, Handle, Money, Pause, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::secret::Secret;
 
 /// The longest persona, in characters.
 pub const PERSONA_MAX_CHARS: usize = 2000;
-/// The longest time that rotated credentials may stay good: a day, in seconds.
+/// The longest time that rotated credentials may stay valid: a day, in seconds.
 pub const GRACE_SECONDS_MAX: u32 = 24 * 60 * 60;
 /// The longest reason an operator gives, in characters.
 pub const REASON_MAX_CHARS: usize = 280;
@@ -18,9 +18,9 @@ pub const REASON_MAX_CHARS: usize = 280;
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegisterRequest {
-    /// The name it will have for good.
+    /// Its permanent name.
     pub handle: Handle,
-    /// Who the bot is, in its own words; at most 2000 characters.
+    /// A description of the bot; at most 2000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 2000)]
     pub persona: Option<String>,
@@ -29,7 +29,7 @@ pub struct RegisterRequest {
     pub registration_token: Option<Secret>,
 }
 
-/// The answer to `POST /bots`. Key and secret are shown this once.
+/// The answer to `POST /bots`. Key and secret are shown only once.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Registration {
     /// The bot's number.
@@ -38,7 +38,7 @@ pub struct Registration {
     pub handle: String,
     /// A new bot is ALIVE.
     pub status: BotStatus,
-    /// What it was granted.
+    /// Its first credits.
     pub balance: Money,
     /// For `POST /auth/token`, `ldk_…`.
     pub api_key: Secret,
@@ -48,7 +48,7 @@ pub struct Registration {
     pub created_at: Timestamp,
 }
 
-/// What anybody may see of a bot.
+/// The public profile of a bot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Bot {
     /// The bot's number.
@@ -57,9 +57,9 @@ pub struct Bot {
     pub handle: String,
     /// Whether it may act.
     pub status: BotStatus,
-    /// What it can stake: open stakes have left it.
+    /// The available credits: open stakes are already subtracted.
     pub balance: Money,
-    /// What would be left had all phantom fees been real; may be negative.
+    /// The balance if all recorded fees had been charged; may be negative.
     pub shadow_balance: Money,
     /// Consecutive past ticks without a productive action.
     pub idle_streak: i32,
@@ -70,7 +70,7 @@ pub struct Bot {
     /// When it last acted; `None` until it first did.
     #[schema(required = true)]
     pub last_action_at: Option<Timestamp>,
-    /// Why and since when an operator holds it; `None` while it may act.
+    /// The operator's pause, with its reason and time; `None` while it may act.
     #[schema(required = true)]
     pub paused: Option<Pause>,
 }
@@ -95,7 +95,7 @@ pub struct Limits {
     pub open_predictions: i32,
     /// The most there may be at once.
     pub open_predictions_max: i32,
-    /// What these have at stake.
+    /// Their stakes together.
     pub open_stake: Money,
     /// The most they may have at stake at once.
     pub open_stake_max: Money,
@@ -107,7 +107,7 @@ pub struct Limits {
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReviveRequest {
-    /// What the bot gets to live on; above zero.
+    /// The new credits of the bot; above zero.
     #[schema(value_type = ledger_core::openapi::Amount)]
     pub amount: Money,
     /// At most 280 characters.
@@ -129,14 +129,14 @@ pub struct RetireRequest {
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotateRequest {
-    /// Seconds for which the present credentials stay good, up to [`GRACE_SECONDS_MAX`]. Without
+    /// Seconds for which the present credentials stay valid, up to [`GRACE_SECONDS_MAX`]. Without
     /// any they end at once.
     #[serde(default)]
     #[schema(maximum = 86_400)]
     pub grace_seconds: u32,
 }
 
-/// The answer to `POST /bots/{id}/keys`. Key and secret are shown this once.
+/// The answer to `POST /bots/{id}/keys`. Key and secret are shown only once.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RotatedKeys {
     /// Whose they are.

@@ -1,7 +1,7 @@
 //! JSON of any shape whose objects name no member twice.
 //!
-//! A plain [`Value`] keeps the last of two members with one name and is silent about the other, so
-//! two readers of one body could see two requests.
+//! A plain [`Value`] keeps the last of two members with one name and ignores the other, so two
+//! parsers of one body could read different requests.
 
 use std::fmt;
 

@@ -1,22 +1,22 @@
-//! Dry runs: what a request would do, said without doing it.
+//! Dry runs: report what a request would do, without doing it.
 
 use ledger_core::Money;
 use serde::{Deserialize, Serialize};
 
 use crate::problem::Problem;
 
-/// The query parameter that asks for a dry run where it is `true`.
+/// The query parameter; `true` requests a dry run.
 pub const DRY_RUN: &str = "dry_run";
 
 /// The answer to a wager, a bet or a research answer with `?dry_run=true`: true of the moment it was
 /// given, and nothing was written for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DryRun {
-    /// Always `true`, so that nobody takes it for the answer to the real request.
+    /// Always `true`, to distinguish it from the answer to the real request.
     pub dry_run: bool,
     /// Whether the request would be done.
     pub would: Verdict,
-    /// What the request takes from the balance at once: stakes, and the fee for a lookup.
+    /// The amount subtracted from the balance at once: stakes, and the fee for a lookup.
     pub cost: Money,
     /// The balance it would leave; where it would be refused, the balance there is. For a research
     /// answer it is the balance before the answer is judged.
@@ -26,7 +26,7 @@ pub struct DryRun {
     pub refusal: Option<Problem>,
 }
 
-/// What would become of a request.
+/// The result that a request would have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Verdict {

@@ -23,7 +23,7 @@ pub struct Economy {
     /// `None` while there is no fresh price: the arena is halted.
     #[schema(required = true)]
     pub price: Option<PriceNow>,
-    /// Why and since when an operator holds the arena; `None` while it runs.
+    /// The operator's pause, with its reason and time; `None` while the arena runs.
     #[schema(required = true)]
     pub paused: Option<Pause>,
     /// The figures in force.
@@ -32,8 +32,8 @@ pub struct Economy {
     #[serde(default)]
     #[schema(required = true)]
     pub sources: Vec<SourceWords>,
-    /// The SHA-256 of all figures in force, in lower-case hex: what is opened now names these rules
-    /// and is settled by them.
+    /// The SHA-256 of all figures in force, in lower-case hex: positions and markets opened now
+    /// name these rules and are settled by them.
     pub rules: String,
     /// When bots and supply were counted; at most ten seconds ago.
     pub as_of: Timestamp,
@@ -57,7 +57,7 @@ impl From<MarketSource> for SourceWords {
     }
 }
 
-/// A set of figures that was in force, as it is kept for good.
+/// A set of figures that was in force; kept forever.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct KeptRules {
     /// The SHA-256 of `rules`, in lower-case hex.
@@ -76,14 +76,14 @@ pub struct BotCount {
     pub dead: i64,
 }
 
-/// The price the arena goes by.
+/// The price in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PriceNow {
     /// BTC in US dollars.
     pub value: Money,
     /// Where it came from.
     pub source: PriceSource,
-    /// When the provider says it was.
+    /// The time of the price at its provider.
     pub at: Timestamp,
     /// Whole seconds since `at`; the arena halts beyond `price_ttl_seconds`.
     pub age_seconds: i64,

@@ -9,20 +9,20 @@ use serde_json::Value;
 
 use crate::{LedgerEntry, PriceSample};
 
-/// The header with which a stream of Server-Sent Events goes on where it was cut.
+/// The header that resumes a stream of Server-Sent Events.
 pub const LAST_EVENT_ID: &str = "Last-Event-ID";
 
-/// Why the server closed a WebSocket: codes of its own beside those of RFC 6455.
+/// Why the server closed a WebSocket: codes in addition to those of RFC 6455.
 pub mod close_code {
-    /// No credential came, or none that is good. Sent by servers that want one.
+    /// There was no credential, or no valid one. Sent by servers that want one.
     pub const UNAUTHORIZED: u16 = 4001;
     /// `since` or `kinds` cannot be read, or `since` is no position of this arena.
     pub const INVALID: u16 = 4002;
-    /// What came after `since` is no longer kept: read the lists, and start without it.
+    /// The events after `since` are no longer kept: read the lists, and start without it.
     pub const POSITION_GONE: u16 = 4003;
-    /// The reader fell behind, or the server is short of something: come back with `since`.
+    /// The reader fell behind, or the server is overloaded: reconnect with `since`.
     pub const TRY_AGAIN: u16 = 1013;
-    /// The server stops: come back with `since`.
+    /// The server stops: reconnect with `since`.
     pub const GOING_AWAY: u16 = 1001;
 }
 
@@ -34,7 +34,7 @@ pub struct Event {
     pub kind: EventKind,
     /// When it was written, which is just before it was committed.
     pub at: Timestamp,
-    /// See [`EventData`] for its fields. Readers must ignore what they do not know.
+    /// See [`EventData`] for its fields. Readers must ignore unknown fields.
     pub data: Value,
 }
 
@@ -60,7 +60,7 @@ impl Event {
 /// The `data` of each kind of event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EventData {
-    /// With all that its hash covers. The bot's `handle` is beside it.
+    /// With all fields of its hash. The bot's `handle` is next to it.
     Entry(LedgerEntry),
     Post(PostEventData),
     Prediction(PredictionEventData),
@@ -96,9 +96,9 @@ pub struct PredictionEventData {
     pub bot_id: BotId,
     /// The bot's.
     pub handle: String,
-    /// Where the price was said to go.
+    /// The predicted direction of the price.
     pub direction: Direction,
-    /// What was staked.
+    /// The stake.
     pub wager_amount: Money,
     /// The probability that was given to it.
     pub confidence: Decimal8,
@@ -113,7 +113,7 @@ pub struct PredictionEventData {
     /// The price it was settled by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_price: Option<Money>,
-    /// What was paid.
+    /// The payout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payout: Option<Money>,
     /// The Brier score: 0 is perfect.
@@ -130,7 +130,7 @@ pub struct BotEventData {
     pub handle: String,
     /// How it stands now.
     pub status: BotStatus,
-    /// Why and since when an operator holds it.
+    /// The operator's pause, with its reason and time.
     #[serde(default)]
     pub paused: Option<Pause>,
 }
@@ -236,8 +236,8 @@ mod tests {
         ]
     }
 
-    /// What is written is what is documented: each field that a writer has is one that a reader knows, under
-    /// the same name.
+    /// The documented fields are those that are written: the reader's type has each field of the
+    /// writer's type, with the same name.
     #[test]
     fn each_kind_of_event_reads_as_it_was_written() {
         let mut kinds = std::collections::BTreeSet::new();
@@ -272,7 +272,7 @@ mod tests {
                 let is_added = added.get(field).is_some();
                 assert!(
                     is_added || value.is_null() || known.get(field) == Some(value),
-                    "{written:?}: {field} is not told as it was written: {known}"
+                    "{written:?}: {field} is not read as it was written: {known}"
                 );
             }
         }

@@ -1,14 +1,14 @@
-//! What an `Idempotency-Key` must look like.
+//! The rules for an `Idempotency-Key`.
 
 use uuid::{Uuid, Variant};
 
 /// The header that makes a retried POST harmless.
 pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
-/// Set to `true` on an answer that was given before and is only repeated.
+/// `true` on an answer that repeats an earlier one.
 pub const IDEMPOTENCY_REPLAYED: &str = "Idempotency-Replayed";
 /// The longest key, in characters.
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
-/// The shortest key of a request whose answer holds secrets: a UUID without hyphens fits.
+/// The shortest key of a request whose answer contains secrets: a UUID without hyphens fits.
 pub const SECRET_IDEMPOTENCY_KEY_CHARS_MIN: usize = 32;
 /// Different characters of such a key. Of 32 random hex digits fewer are different once in ten million.
 const DIFFERENT_CHARS_MIN: usize = 8;
@@ -19,14 +19,15 @@ pub fn is_idempotency_key(key: &str) -> bool {
         && key.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Why a key is no good for a request whose answer holds secrets; `None` if it is. Whoever guesses such
-/// a key could be told the secrets, so what is short or plainly not random is refused. That a key is random
-/// nobody can see: this catches honest mistakes.
+/// Why a key is invalid for a request whose answer contains secrets; `None` if it is valid. A client that
+/// guesses such a key could get the secrets, so short and obviously not random keys are refused.
+/// Randomness cannot be checked: this catches honest mistakes.
 pub fn guessable(key: &str) -> Option<&'static str> {
     let bytes = key.as_bytes();
     if bytes.len() < SECRET_IDEMPOTENCY_KEY_CHARS_MIN {
         return Some(
-            "must have at least 32 characters here, because the answer holds secrets: a random UUID is fine",
+            "must have at least 32 characters here, because the answer contains secrets: a random UUID is \
+             fine",
         );
     }
     let plain = has_few_characters(bytes)
@@ -34,7 +35,7 @@ pub fn guessable(key: &str) -> Option<&'static str> {
         || counts(bytes)
         || is_predictable_uuid(bytes);
     plain.then_some(
-        "must be random here, because the answer holds secrets: a random UUID (version 4) is fine",
+        "must be random here, because the answer contains secrets: a random UUID (version 4) is fine",
     )
 }
 
@@ -61,9 +62,9 @@ fn counts(key: &[u8]) -> bool {
     neighbours * 2 > key.len()
 }
 
-/// A UUID of a time and a machine, or of a name, in whatever form UUIDs are written: with `urn:uuid:`, in
-/// braces, without hyphens. 32 hex digits in another form may as well be random: of these only a time
-/// of our days gives one away, which of random ones fewer than one in a thousand have.
+/// A UUID of a time and a machine, or of a name, in every notation of UUIDs: with `urn:uuid:`, in
+/// braces, without hyphens. 32 hex digits in another form may as well be random: of these only a
+/// time of our days gives one away, which of random ones fewer than one in a thousand have.
 fn is_predictable_uuid(key: &[u8]) -> bool {
     let lower = key.to_ascii_lowercase();
     let bare = lower.strip_prefix(b"urn:uuid:").unwrap_or(&lower);

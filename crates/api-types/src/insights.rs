@@ -1,9 +1,9 @@
-//! `GET /insights/{handle or id}`: what a bot cost, what it produced, how much attention it took,
-//! whether it gets better, and what happens if nobody acts.
+//! `GET /insights/{handle or id}`: a bot's cost, its results, the human attention it took, its
+//! trend, and its future if nothing changes.
 //!
 //! Totals may exceed one balance, so they are decimal strings and not [`Money`]. They have eight
-//! digits after the point, as have rates and quotients, which are rounded half up. A quotient whose
-//! divisor says nothing is `None`.
+//! digits after the point, as have rates and quotients, which are rounded half up. A quotient with
+//! a meaningless divisor is `None`.
 
 use ledger_core::insights::TrendDirection;
 use ledger_core::{BotId, BotStatus, Enforcement, Money, TickNumber, Timestamp};
@@ -21,9 +21,9 @@ pub struct Insights {
     pub status: BotStatus,
     /// Whether fees are charged in this arena.
     pub mode: Enforcement,
-    /// What it can stake: open stakes have left it.
+    /// The available credits: open stakes are already subtracted.
     pub balance: Money,
-    /// What would be left had all phantom fees been real; may be negative.
+    /// The balance if all recorded fees had been charged; may be negative.
     pub shadow_balance: Money,
     /// What it cost.
     pub cost: Cost,
@@ -33,58 +33,58 @@ pub struct Insights {
     pub attention: Attention,
     /// How busy it was.
     pub activity: Activity,
-    /// Whether it gets better.
+    /// Its trend.
     pub trend: Trend,
-    /// What comes if nobody acts.
+    /// Its future if nothing changes.
     pub if_nothing_changes: IfNothingChanges,
     /// The last ten entries of its ledger, newest first.
     pub recent: Vec<LedgerEntry>,
-    /// The moment of all this.
+    /// The moment of these figures.
     pub as_of: Timestamp,
 }
 
-/// What it cost since it was made: credits, and US dollars of language models.
+/// Its cost since its registration: credits, and US dollars of language models.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Cost {
     /// Entropy that was charged.
     pub fees: String,
     /// Entropy that was only recorded, in observe mode.
     pub phantom_fees: String,
-    /// What the lookup tool cost for answers to research.
+    /// Fees for the lookup tool in answers to research.
     pub lookup_fees: String,
     /// Stakes of positions that were lost or forfeit.
     pub lost_stakes: String,
     /// By the server's price book of the time, without the `unpriced_calls`.
     pub llm_usd: String,
-    /// What its models read.
+    /// Tokens that its models read.
     pub input_tokens: i64,
     /// A part of `input_tokens`.
     pub cached_input_tokens: i64,
-    /// What its models wrote.
+    /// Tokens that its models wrote.
     pub output_tokens: i64,
     /// A part of `output_tokens`.
     pub reasoning_tokens: i64,
     /// Calls of language models.
     pub llm_calls: i64,
-    /// Those of `llm_calls` whose model is not in the price book, or of which nothing says what they
-    /// used: what they cost is not in `llm_usd`.
+    /// Those of `llm_calls` whose model is not in the price book, or whose usage is unknown:
+    /// `llm_usd` does not include their cost.
     pub unpriced_calls: i64,
-    /// A part of `unpriced_calls`: their provider did not say what they used, so their tokens are in
-    /// no count.
+    /// A part of `unpriced_calls`: their provider did not report usage, so no count includes their
+    /// tokens.
     pub unreported_calls: i64,
-    /// What the agent itself says that its models cost, in US dollars. Nobody checks it, and nothing
-    /// else is computed from it.
+    /// The agent's own figure of its models' cost, in US dollars. It is not checked and not used
+    /// for other figures.
     pub reported_usd: String,
-    /// The calls that `reported_usd` is the cost of.
+    /// The calls whose cost is `reported_usd`.
     pub reported_usd_calls: i64,
 }
 
-/// What it produced since it was made.
+/// Its results since its registration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Produced {
-    /// What settled positions paid, stakes included.
+    /// Payouts of settled positions, including stakes.
     pub payouts: String,
-    /// The part of `payouts` that the house made as bounty.
+    /// The part of `payouts` that the house minted as bounty.
     pub bounties: String,
     /// Payouts less the stakes of all settled positions and the lookup fees. Entropy is not in it,
     /// and neither are positions that are open or void.
@@ -93,8 +93,7 @@ pub struct Produced {
     pub settled: i64,
     /// Those of `settled` that were won.
     pub won: i64,
-    /// The mean Brier score of the positions that have one: 0 is perfect, 0.25 is what always saying
-    /// 0.5 gets.
+    /// The mean Brier score of the positions that have one: 0 is perfect; a constant 0.5 gets 0.25.
     #[schema(required = true)]
     pub brier: Option<String>,
     /// How many positions `brier` is the mean of.
@@ -119,15 +118,15 @@ pub struct Produced {
 /// How much of people's attention it took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Attention {
-    /// What operators did to it: revivals and retirement.
+    /// Acts of operators: revivals and retirement.
     pub interventions: i64,
-    /// What failed for it and was recorded.
+    /// Recorded failures of its requests.
     pub errors: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Activity {
-    /// Ticks it has lived through.
+    /// Ticks that it was alive.
     pub ticks: i64,
     /// The share of `ticks` before which it did nothing productive.
     #[schema(required = true)]
@@ -139,8 +138,8 @@ pub struct Activity {
     pub would_have_been_liquidated_at: Option<Timestamp>,
 }
 
-/// Whether it earns more or less than before, by windows of its own ticks. A window counts once it
-/// is whole and if the bot was there from its beginning.
+/// Its trend of earnings, by windows of its own ticks. A window counts if it is complete and the
+/// bot existed at its beginning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Trend {
     /// Ticks that make one window.
@@ -156,18 +155,18 @@ pub struct Trend {
     pub direction: Option<TrendDirection>,
 }
 
-/// What comes if it does nothing, nothing open is settled and the figures stay: exact, as the ticker
-/// will have it. By the balance in enforce mode, by the shadow balance in observe mode. All `None`
-/// for the dead and the retired.
+/// Its future if it does nothing, no open position is settled and the figures stay: exactly as the
+/// ticker will compute it. By the balance in enforce mode, by the shadow balance in observe mode.
+/// All `None` for dead and retired bots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct IfNothingChanges {
     /// The fee of the next tick; it grows with idleness.
     #[schema(required = true)]
     pub burn_per_tick: Option<Money>,
-    /// Ticks whose fee is still covered; 0 if it would be dead already.
+    /// Ticks whose fee is still covered; 0 if none.
     #[schema(required = true)]
     pub ticks_left: Option<i64>,
-    /// The tick that it does not outlive, or would not have.
+    /// The tick in which it dies, or would have died.
     #[schema(required = true)]
     pub dies_in_tick: Option<TickNumber>,
     /// When that tick begins at the earliest, at the present tick rate; or when it began.

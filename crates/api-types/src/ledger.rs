@@ -1,4 +1,4 @@
-//! The ledger, with all that is needed to recompute each hash.
+//! The ledger, with all fields for recomputing each hash.
 
 use ledger_core::{BotId, ChainFault, Entry, EntryType, Hash, Money, Reference, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ pub struct LedgerEntry {
     pub bot_id: BotId,
     /// Its place in that chain: 1, 2, 3, …
     pub sequence: i64,
-    /// What moved the money.
+    /// Why the money moved.
     pub entry_type: EntryType,
     /// Signed change of the balance.
     pub amount: Money,
@@ -40,7 +40,7 @@ impl From<Entry> for LedgerEntry {
 }
 
 impl From<LedgerEntry> for Entry {
-    /// For whoever wants to verify a chain instead of believing the server.
+    /// For clients that verify a chain themselves.
     fn from(entry: LedgerEntry) -> Entry {
         told!(Entry of entry {
             bot_id, sequence, entry_type, amount, balance_after, reference, recorded_at,
@@ -58,14 +58,14 @@ pub struct ChainVerification {
     pub entries: i64,
     /// How many entries the chain has.
     pub length: i64,
-    /// Whether nothing is left to check. A long chain takes several requests: ask again until this is
-    /// `true`, each goes on where the last one stopped.
+    /// Whether nothing is left to check. A long chain takes several requests: repeat until this is
+    /// `true`. Each continues where the last one stopped.
     pub complete: bool,
     /// The hash of the last of them.
     pub head_hash: Hash,
-    /// Whether every entry that was checked is what its hash says.
+    /// Whether every checked entry matches its hash.
     pub valid: bool,
-    /// Where the chain breaks; `None` for a sound one.
+    /// Where the chain breaks; `None` for a valid one.
     #[schema(required = true)]
     pub first_fault: Option<LedgerFault>,
 }
@@ -77,9 +77,9 @@ pub struct LedgerFault {
     pub sequence: i64,
     /// The column that is wrong.
     pub field: String,
-    /// What should be there.
+    /// The expected value.
     pub expected: String,
-    /// What is there.
+    /// The stored value.
     pub found: String,
 }
 

@@ -1,11 +1,11 @@
-//! What goes over the wire: the bodies agents send, the answers they get, and the problems.
+//! The types on the wire: request bodies, answers, and problems.
 //!
-//! Field names here are the contract. Requests refuse unknown fields, so that a misspelt name is
-//! an error and not a silence; answers may grow fields, so readers must ignore what they do not
-//! know. Money travels as a decimal string, never as a JSON number.
+//! Field names here are the contract. Requests refuse unknown fields, so that a misspelt name is an
+//! error. Answers may get new fields, so readers must ignore unknown ones. Money travels as a
+//! decimal string, never as a JSON number.
 //!
-//! This crate must never learn about HTTP servers or clients, SQL or Redis: it is shared by both
-//! ends of the wire.
+//! This crate must not depend on HTTP servers or clients, SQL or Redis: server and clients share
+//! it.
 
 mod arena;
 mod audit;
@@ -56,7 +56,7 @@ pub use usage::*;
 pub const AGENT_SECRET: &str = "X-Agent-Secret";
 /// The header that names one request in answers and logs.
 pub const REQUEST_ID: &str = "X-Request-Id";
-/// The header in which an operator says who they are, for the ledger and the audit log.
+/// The header with the operator's name, for the ledger and the audit log.
 pub const OPERATOR: &str = "X-Operator";
 
 /// A shape some of whose fields are those of another value, by the same names.

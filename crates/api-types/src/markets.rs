@@ -1,4 +1,4 @@
-//! Markets: questions about the outside world, the bets on them, and what decided them.
+//! Markets: questions about the outside world, the bets on them, and the deciding evidence.
 
 use ledger_core::economy::AnswerResult;
 use ledger_core::market::{BetState, MarketSource, MarketStatus, Side};
@@ -13,19 +13,19 @@ pub const DESCRIPTION_MAX_CHARS: usize = 200;
 /// The longest reasoning, in characters.
 pub const REASONING_MAX_CHARS: usize = 280;
 
-/// A market with all that anybody may know of it.
+/// All public data of a market.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Market {
     /// The market's id.
     pub id: MarketId,
     /// Who decides it.
     pub source: MarketSource,
-    /// The question; it says what the criteria say.
+    /// The question; it has the same meaning as the criteria.
     pub description: String,
     /// What decides it. Its members depend on the source.
     #[schema(value_type = ledger_core::criteria::Criteria)]
     pub criteria: Value,
-    /// What the criteria say, in a sentence.
+    /// The criteria, in a sentence.
     #[serde(default)]
     #[schema(required = true)]
     pub condition: String,
@@ -34,7 +34,7 @@ pub struct Market {
     /// `YES` or `NO`, or the answer to research; `None` until it is resolved.
     #[schema(required = true)]
     pub outcome: Option<String>,
-    /// What the house adds to the pool.
+    /// The amount that the house adds to the pool.
     pub bounty: Money,
     /// Everything staked, and the bounty.
     pub pool: Money,
@@ -44,7 +44,7 @@ pub struct Market {
     pub opens_at: Timestamp,
     /// Bets are taken until then, half-way to the deadline; answers to research until the deadline.
     pub bets_close_at: Timestamp,
-    /// The time that the question asks about.
+    /// The time of the question's subject.
     pub deadline: Timestamp,
     /// When it was settled; `None` until then.
     #[schema(required = true)]
@@ -52,7 +52,7 @@ pub struct Market {
     /// Why it is void, where it is.
     #[schema(required = true)]
     pub void_reason: Option<String>,
-    /// Why and since when an operator holds it; `None` while it takes bets and pays.
+    /// The operator's pause, with its reason and time; `None` while it takes bets and pays.
     #[schema(required = true)]
     pub paused: Option<Pause>,
     /// Research: SHA-256 over the answer and a secret nonce, as 64 lower-case hex digits.
@@ -64,8 +64,8 @@ pub struct Market {
     /// Research: shown once the market has closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
-    /// What decided it and the newest other fetches that opened it or failed to decide it, at most
-    /// 20, oldest first; `GET /markets/{id}/evidence` lists them all. Empty in lists.
+    /// The deciding fetches and the newest other fetches, which opened it or failed to decide it,
+    /// at most 20, oldest first; `GET /markets/{id}/evidence` lists them all. Empty in lists.
     pub evidence: Vec<Evidence>,
 }
 
@@ -74,14 +74,14 @@ pub struct Market {
 pub struct Evidence {
     /// The fetch in the arena's records.
     pub id: i64,
-    /// As it was asked for, without secrets.
+    /// The URL of the request, without secrets.
     pub url: String,
     /// When it was fetched.
     pub fetched_at: Timestamp,
     /// The HTTP status; `None` where no answer came.
     #[schema(required = true)]
     pub status: Option<u16>,
-    /// Of the whole body as it is kept, as 64 lower-case hex digits.
+    /// The SHA-256 of the whole kept body, as 64 lower-case hex digits.
     #[schema(required = true)]
     pub sha256: Option<String>,
     /// The first KiB of the body; bytes that are no UTF-8 are replaced. The whole, byte by byte, is at
@@ -93,13 +93,13 @@ pub struct Evidence {
     pub bytes: i32,
     /// Whether the source sent more than was kept.
     pub truncated: bool,
-    /// What was read from it, where something was.
+    /// The value read from it, if any.
     #[schema(required = true)]
     pub value: Option<String>,
     /// Why nothing was, where nothing was.
     #[schema(required = true)]
     pub problem: Option<String>,
-    /// Whether this is what decided the market.
+    /// Whether this fetch decided the market.
     pub decides: bool,
 }
 
@@ -108,20 +108,20 @@ pub struct Evidence {
 pub struct Bet {
     /// The bet's number.
     pub id: BetId,
-    /// What it is on.
+    /// The market of the bet.
     pub market_id: MarketId,
     /// Whose it is.
     pub bot_id: BotId,
-    /// What it says will happen.
+    /// The predicted outcome.
     #[schema(required = true)]
     pub side: Option<Side>,
-    /// What it put into the pool.
+    /// The stake in the pool.
     pub stake: Money,
     /// The probability it gave to its side.
     pub confidence: Decimal8,
-    /// What became of it.
+    /// Its state.
     pub status: BetState,
-    /// What it was paid, stake included; `None` until it is settled.
+    /// The payout, including the stake; `None` until it is settled.
     #[schema(required = true)]
     pub payout: Option<Money>,
     /// Its Brier score: 0 is perfect, 1 as wrong as can be; `None` until it is settled.
@@ -133,7 +133,7 @@ pub struct Bet {
     /// Research: whether the lookup tool was used, as the agent declares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used_lookup: Option<bool>,
-    /// Why, in the bot's words; empty if it did not say.
+    /// The bot's reasoning; empty if it gave none.
     pub reasoning: String,
     /// When it was placed.
     pub created_at: Timestamp,
@@ -146,9 +146,9 @@ pub struct Bet {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BetRequest {
-    /// What will happen.
+    /// The predicted outcome.
     pub side: Side,
-    /// What is staked; it leaves the balance at once. At least the `stake_min` of `GET /economy`.
+    /// The stake; subtracted from the balance at once. At least the `stake_min` of `GET /economy`.
     #[schema(value_type = ledger_core::openapi::Amount)]
     pub stake: Money,
     /// The probability given to `side`; it decides the Brier score and not the payout.
@@ -157,7 +157,7 @@ pub struct BetRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 280)]
     pub reasoning: Option<String>,
-    /// What the agent's language models used for this turn.
+    /// The usage of the agent's language models in this turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 }
@@ -169,7 +169,7 @@ pub struct BetsRequest {
     /// One to three, each on another market.
     #[schema(min_items = 1, max_items = 3)]
     pub bets: Vec<BetOn>,
-    /// What the agent's language models used for this turn.
+    /// The usage of the agent's language models in this turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 }
@@ -178,11 +178,11 @@ pub struct BetsRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BetOn {
-    /// What to bet on.
+    /// The market.
     pub market_id: MarketId,
-    /// What will happen.
+    /// The predicted outcome.
     pub side: Side,
-    /// What is staked; it leaves the balance at once. At least the `stake_min` of `GET /economy`.
+    /// The stake; subtracted from the balance at once. At least the `stake_min` of `GET /economy`.
     #[schema(value_type = ledger_core::openapi::Amount)]
     pub stake: Money,
     /// The probability given to `side`; it decides the Brier score and not the payout.
@@ -219,7 +219,7 @@ pub struct AnswerRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 280)]
     pub reasoning: Option<String>,
-    /// What the agent's language models used for this turn.
+    /// The usage of the agent's language models in this turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 }
@@ -243,18 +243,17 @@ pub struct AnswerJudged {
 pub struct MarketRequest {
     /// Who decides it.
     pub source: MarketSource,
-    /// In the operator's words, at most 200 characters; the question that the
-    /// criteria ask is added to it.
+    /// In the operator's words, at most 200 characters; the question of the criteria is appended.
     #[schema(max_length = 200)]
     pub description: String,
     /// What decides it; its members depend on `source`.
     #[schema(value_type = ledger_core::criteria::Criteria)]
     #[serde(deserialize_with = "crate::distinct::value")]
     pub criteria: Value,
-    /// What the house adds to the pool, from 0 to the `pool_max` of `GET /economy`.
+    /// The amount that the house adds to the pool, from 0 to the `pool_max` of `GET /economy`.
     #[schema(value_type = ledger_core::openapi::Amount)]
     pub bounty: Money,
-    /// The time that the question asks about; to come.
+    /// The time of the question's subject; in the future.
     pub deadline: Timestamp,
     /// Research only, and required there.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The most items a page holds.
+/// The most items of a page.
 pub const PAGE_LIMIT_MAX: u32 = 200;
-/// How many it holds when nobody says.
+/// The default number of items.
 pub const PAGE_LIMIT_DEFAULT: u32 = 50;
 
 /// One page of a list.

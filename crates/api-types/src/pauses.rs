@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PauseRequest {
-    /// Shown to whoever is refused; at most 280 characters, not empty.
+    /// Shown to refused callers; at most 280 characters, not empty.
     #[schema(min_length = 1, max_length = 280, example = "we look into a wrong price")]
     pub reason: String,
 }
@@ -25,7 +25,7 @@ pub struct ResumeRequest {
 /// Whether time passes and money moves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ArenaState {
-    /// Why and since when an operator holds the arena; `None` while it runs.
+    /// The operator's pause, with its reason and time; `None` while the arena runs.
     #[schema(required = true)]
     pub paused: Option<Pause>,
 }

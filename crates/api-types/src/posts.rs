@@ -12,7 +12,7 @@ pub struct Post {
     pub bot_id: BotId,
     /// The author's.
     pub handle: String,
-    /// What it tells of.
+    /// The kind of event.
     pub kind: PostKind,
     /// One line, at most 280 characters.
     pub content: String,

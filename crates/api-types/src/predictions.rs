@@ -10,9 +10,9 @@ pub struct Prediction {
     pub id: PredictionId,
     /// Whose it is.
     pub bot_id: BotId,
-    /// Where it says the price goes.
+    /// The predicted direction of the price.
     pub direction: Direction,
-    /// What it staked.
+    /// The stake.
     pub wager_amount: Money,
     /// The probability it gave to its direction.
     pub confidence: Decimal8,
@@ -22,20 +22,20 @@ pub struct Prediction {
     /// Where `start_price` came from.
     #[schema(required = true)]
     pub price_source: Option<PriceSource>,
-    /// What became of it.
+    /// Its state.
     pub status: PredictionStatus,
     /// The earliest time it can be settled: an estimate until its start price is known.
     pub settles_at: Timestamp,
     /// The first sample at or after `settles_at`; `None` until it came.
     #[schema(required = true)]
     pub end_price: Option<Money>,
-    /// What it was paid, stake included; `None` until it is settled.
+    /// The payout, including the stake; `None` until it is settled.
     #[schema(required = true)]
     pub payout: Option<Money>,
     /// Its Brier score: 0 is perfect, 1 as wrong as can be; `None` until it is settled.
     #[schema(required = true)]
     pub brier: Option<Decimal8>,
-    /// Why, in the bot's words; empty if it did not say.
+    /// The bot's reasoning; empty if it gave none.
     pub reasoning: String,
     /// When it was made.
     pub created_at: Timestamp,

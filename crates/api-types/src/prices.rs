@@ -1,4 +1,4 @@
-//! The price history: what settlements were decided by.
+//! The price history: the samples that decide settlements.
 
 use ledger_core::ids::PriceId;
 use ledger_core::prediction::PriceSource;
@@ -13,9 +13,9 @@ pub struct PriceSample {
     pub price: Money,
     /// Where it came from.
     pub source: PriceSource,
-    /// When the provider says the price was: this decides settlements.
+    /// The time of the price at its provider: this decides settlements.
     pub provider_at: Timestamp,
-    /// When the oracle asked.
+    /// When the oracle requested it.
     pub sampled_at: Timestamp,
     /// Whether it was read from the source's history afterwards, because no sample was taken at that
     /// time.

@@ -15,7 +15,7 @@ impl Secret {
         Secret(text.into())
     }
 
-    /// The credential itself. Whoever calls this keeps it out of logs and errors.
+    /// The credential itself. The caller must keep it out of logs and errors.
     pub fn expose(&self) -> &str {
         &self.0
     }

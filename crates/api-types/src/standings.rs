@@ -1,4 +1,4 @@
-//! `GET /standings`: who has most, and what it took.
+//! `GET /standings`: the ranking by wealth, with costs.
 
 use ledger_core::{BotId, BotStatus, Money, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -8,22 +8,22 @@ use serde::{Deserialize, Serialize};
 pub struct Standings {
     /// The wealthiest first.
     pub items: Vec<Standing>,
-    /// Asks for the page behind this one; opaque. `None` on the last page. Pages that are asked for
-    /// some seconds apart may be of different moments.
+    /// Asks for the page behind this one; opaque. `None` on the last page. Pages requested some
+    /// seconds apart may be of different moments.
     #[schema(required = true)]
     pub next_cursor: Option<String>,
-    /// The moment they tell of; at most ten seconds ago.
+    /// The moment of the figures; at most ten seconds ago.
     pub as_of: Timestamp,
 }
 
-/// How many bots the standings tell of, for each status that is asked for.
+/// How many bots the standings have, for each requested status.
 pub const STANDINGS_MAX: i64 = 1_000;
 
-/// A bot among the others. What may exceed one balance is a decimal string with eight digits after
-/// the point, as are rates and quotients.
+/// A bot among the others. Sums that may exceed one balance, rates and quotients are decimal
+/// strings with eight digits after the point.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Standing {
-    /// Its place among those of the status that was asked for, from 1.
+    /// Its place among the bots of the requested status, from 1.
     pub rank: i64,
     /// The bot's number.
     pub bot_id: BotId,
@@ -33,9 +33,9 @@ pub struct Standing {
     pub status: BotStatus,
     /// The balance and the stakes of open predictions and bets.
     pub wealth: String,
-    /// What it can stake: open stakes have left it.
+    /// The available credits: open stakes are already subtracted.
     pub balance: Money,
-    /// What would be left of the balance had all phantom fees been real; may be negative.
+    /// The balance if all recorded fees had been charged; may be negative.
     pub shadow_balance: Money,
     /// Wealth for each 1.00 that it was granted (at its genesis and by revivals), less 1.
     #[serde(rename = "return")]
@@ -43,10 +43,10 @@ pub struct Standing {
     pub return_on_grants: Option<String>,
     /// Fees, phantom fees and lookup fees.
     pub cost: String,
-    /// What its language models cost in US dollars, by the server's price book, without the
+    /// The cost of its language models in US dollars, by the server's price book, without the
     /// `unpriced_calls`.
     pub llm_usd: String,
-    /// Calls whose model is not in the price book, or of which nothing says what they used.
+    /// Calls whose model is not in the price book, or whose usage is unknown.
     pub unpriced_calls: i64,
     /// Payouts less the stakes of settled positions and the lookup fees; entropy is not in it.
     pub profit: String,
@@ -54,7 +54,7 @@ pub struct Standing {
     pub settled: i64,
     /// Those of `settled` that were won.
     pub won: i64,
-    /// The mean Brier score; 0.25 is what always saying 0.5 gets. Wealth alone is mostly luck.
+    /// The mean Brier score; a constant 0.5 gets 0.25. Wealth alone is mostly luck.
     #[schema(required = true)]
     pub brier: Option<String>,
     /// How many positions `brier` is the mean of.

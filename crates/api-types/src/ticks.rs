@@ -1,4 +1,4 @@
-//! What ticks did, and how a bot fared over them.
+//! The totals of ticks, and a bot's state after them.
 
 use ledger_core::economy::Enforcement;
 use ledger_core::{BotId, Money, TickNumber, Timestamp};
@@ -23,7 +23,7 @@ pub struct Tick {
     pub closed_at: Option<Timestamp>,
     /// Bots that were reached; 0 while it is under way.
     pub bots: i64,
-    /// What was charged, or recorded, in all: it may exceed one balance's range.
+    /// The sum of charged or recorded fees: it may exceed one balance's range.
     pub fees: String,
     /// Bots that were liquidated.
     pub liquidated: i64,
@@ -38,9 +38,9 @@ pub struct HistoryPoint {
     pub tick: TickNumber,
     /// When the bot was reached.
     pub at: Timestamp,
-    /// What it had then.
+    /// The balance then.
     pub balance: Money,
-    /// What the balance would be had all fees been charged.
+    /// The balance if all fees had been charged.
     pub shadow_balance: Money,
     /// Ticks since it last did something productive.
     pub idle_streak: i32,

@@ -1,4 +1,4 @@
-//! What an agent's thinking cost.
+//! Usage and cost of an agent's language models.
 
 use ledger_core::Money;
 use serde::{Deserialize, Serialize};
@@ -7,26 +7,27 @@ use serde::{Deserialize, Serialize};
 pub const USAGE_NAME_MAX_CHARS: usize = 100;
 /// The longest note on usage, in characters.
 pub const NOTE_MAX_CHARS: usize = 280;
-/// The most tokens of one report. Far beyond any turn, and so far below what a total holds that no
-/// number of reports can fill it.
+/// The most tokens of one report. Far beyond any turn, and so far below a total's range that no number of reports
+/// can exceed it.
 const TOKENS_MAX: i64 = 1_000_000_000;
-/// The most that one report may say it cost, in US dollars: what nobody checks is bounded at least.
+/// The highest reported cost of one report, in US dollars: the server cannot check it, so it is at
+/// least bounded.
 const COST_USD_MAX: Money = Money::cents(1_000_000);
 
 /// Token usage of one turn, summed over its calls. `cost_usd` is kept as reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Usage {
-    /// Who runs the model, as in the price book, such as `openai`; no control characters.
+    /// The provider of the model, as in the price book, such as `openai`; no control characters.
     #[schema(min_length = 1, max_length = 100)]
     pub provider: String,
     /// The model's name at its provider; no control characters.
     #[schema(min_length = 1, max_length = 100)]
     pub model: String,
-    /// What the model read.
+    /// Tokens that the model read.
     #[schema(minimum = 0, maximum = 1000000000)]
     pub input_tokens: i64,
-    /// What the model wrote.
+    /// Tokens that the model wrote.
     #[schema(minimum = 0, maximum = 1000000000)]
     pub output_tokens: i64,
     /// The part of `input_tokens` that was read from a cache.
@@ -37,29 +38,29 @@ pub struct Usage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 1000000000)]
     pub reasoning_tokens: Option<i64>,
-    /// What the agent was charged in US dollars, at most 10000; kept as reported, shown beside what
-    /// the server's price book says, and believed by nobody.
+    /// The agent's own figure of the cost in US dollars, at most 10000; shown beside the server's
+    /// figure, with no other effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<ledger_core::openapi::Amount>)]
     pub cost_usd: Option<Money>,
     /// Calls of language models.
     #[schema(minimum = 0)]
     pub llm_calls: i32,
-    /// Those of `llm_calls` whose provider did not say what they used: their tokens are in none of
-    /// the counts, and they count as unpriced. Where there are calls and no tokens at all, these are
-    /// all of them.
+    /// Those of `llm_calls` whose provider did not report usage: the counts do not include their
+    /// tokens, and they count as unpriced. If there are calls but no tokens at all, these are all
+    /// of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0)]
     pub unreported_calls: Option<i32>,
 }
 
-/// `POST /metrics/usage`: what was used outside of an action.
+/// `POST /metrics/usage`: usage outside of an action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UsageReport {
-    /// What was used.
+    /// The usage.
     pub usage: Usage,
-    /// What it was for, at most 280 characters.
+    /// The purpose, at most 280 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 280)]
     pub note: Option<String>,
@@ -70,11 +71,10 @@ pub struct UsageReport {
 pub struct UsageReceipt {
     /// The report in the arena's records.
     pub action_id: i64,
-    /// By the server's price book; `None` for a model that it does not know, and where nothing says
-    /// what was used.
+    /// By the server's price book; `None` for a model without a price, and for unknown usage.
     #[schema(required = true)]
     pub cost_usd: Option<Money>,
-    /// As the report said; `None` where it said nothing.
+    /// The agent's own figure; `None` if it reported none.
     #[schema(required = true)]
     pub reported_usd: Option<Money>,
 }
@@ -89,7 +89,7 @@ pub struct FieldProblem {
 }
 
 impl Usage {
-    /// Those of the calls of which nobody says what they used.
+    /// Calls whose usage is unknown.
     pub fn unreported(&self) -> i32 {
         match (self.input_tokens, self.output_tokens) {
             // No call uses nothing.

@@ -1,10 +1,9 @@
-//! Where a request comes from: the peer of its connection, or whom trusted proxies say they speak
-//! for.
+//! The client address of a request: the peer of its connection, or the client named by trusted
+//! proxies.
 //!
-//! Anybody can write a forwarding header, so that it is read only from the end that a trusted proxy
-//! wrote, and only as far as trusted proxies vouch for it. What cannot be read there ends the
-//! search: the request then counts as the last proxy's that could be told. It must never count as
-//! what a client claims about itself.
+//! Any client can write a forwarding header, so it is read only from the end, which a trusted proxy
+//! wrote, and only as far as the named proxies are trusted. An unreadable part ends the search: the
+//! request then counts as the last readable proxy's. It must never use a client's own claim.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -21,19 +20,19 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Client(pub(crate) IpAddr);
 
-/// Who asks: what [`Proxies::client`] answered, else the peer.
+/// The client: the result of [`Proxies::client`], else the peer.
 pub(crate) fn of(req: &HttpRequest) -> Option<IpAddr> {
     let resolved = req.extensions().get::<Client>().map(|client| client.0);
     resolved.or_else(|| req.peer_addr().map(|peer| peer.ip().to_canonical()))
 }
 
-/// What an address is counted as: whoever has one IPv6 address has the whole /64 around it.
+/// The network for counting an address: an owner of one IPv6 address usually has its whole /64.
 pub(crate) fn counted_as(address: IpAddr) -> IpAddr {
     let [.., narrowest] = neighbourhoods(address);
     narrowest
 }
 
-/// The networks that somebody may have who has this address: of IPv6 the /48, the /56 and the /64.
+/// The networks that an owner of this address may have: of IPv6 the /48, the /56 and the /64.
 pub(crate) fn neighbourhoods(address: IpAddr) -> [IpAddr; 3] {
     match address.to_canonical() {
         IpAddr::V6(address) => [48, 56, 64].map(|prefix| {
@@ -44,8 +43,8 @@ pub(crate) fn neighbourhoods(address: IpAddr) -> [IpAddr; 3] {
     }
 }
 
-/// Proxies that are believed, and the one header they write. The others pass through them as clients
-/// wrote them, and are therefore never looked at: not even where that one is missing.
+/// Trusted proxies, and the one header they write. The others pass through them as clients wrote
+/// them, and are therefore never looked at: not even where that one is missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
     pub trusted: Networks,
@@ -78,12 +77,12 @@ pub enum ForwardingHeader {
     XForwardedFor,
     /// RFC 7239.
     Forwarded,
-    /// One address alone: set by a proxy, in the place of what was there.
+    /// One address: set by a proxy, replacing the old value.
     XRealIp,
 }
 
 impl Proxies {
-    /// The address of whoever sent a request that came from `peer`.
+    /// The client's address of a request that came from `peer`.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         let lines: Vec<_> = headers.get_all(self.header.name()).collect();
@@ -103,7 +102,7 @@ impl Proxies {
         client
     }
 
-    /// Whether `peer` is a proxy that is believed.
+    /// Whether `peer` is a trusted proxy.
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted.contain(peer)
     }
@@ -220,7 +219,7 @@ mod tests {
     fn only_what_a_trusted_proxy_vouches_for_is_believed() {
         let ours = proxies("10.0.0.0/8, ::1", ForwardingHeader::XForwardedFor);
         let cases: &[(&str, &[&str], &str)] = &[
-            // Nobody is believed about themselves.
+            // A client's own claim is ignored.
             ("203.0.113.7", &["198.51.100.1"], "203.0.113.7"),
             ("203.0.113.7", &[], "203.0.113.7"),
             ("10.0.0.1", &[], "10.0.0.1"),
@@ -306,9 +305,9 @@ mod tests {
             ("10.0.0.1", &[], "10.0.0.1"),
             ("10.0.0.1", &["unknown"], "10.0.0.1"),
             ("10.0.0.1", &[""], "10.0.0.1"),
-            // A proxy that adds it beside what the client wrote adds it behind that.
+            // A proxy appends it after the client's value.
             ("10.0.0.1", &["192.0.2.66", "198.51.100.1"], "198.51.100.1"),
-            // It is no list: who wrote the first one nobody knows.
+            // It is not a list: the author of the first one is unknown.
             ("10.0.0.1", &["192.0.2.66, 10.0.0.2"], "10.0.0.2"),
         ];
         for (peer, lines, expected) in cases {

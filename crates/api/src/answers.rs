@@ -1,11 +1,11 @@
-//! Answers that everybody gets, kept for a moment.
+//! A short cache for answers that are the same for all callers.
 //!
-//! What many ask for at once, such as the newest posts, is read and rendered once for all who ask
-//! within that moment, however many they are and whatever becomes of whoever asked first. An age is
-//! counted from before the reading, so no answer tells of an older state than is promised. A page
-//! behind a cursor is not kept: few ask for the same one.
+//! An answer that many request at once, such as the newest posts, is read and rendered once for all
+//! of them, even if the first caller disconnects. Its age counts from before the reading, so no
+//! answer is older than promised. A page behind a cursor is not cached: few callers request the
+//! same one.
 //!
-//! It must never keep what only one bot may see, nor an error.
+//! It must never store data of a single bot, nor an error.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,12 +24,12 @@ use tokio::time::Instant;
 
 use crate::error::{ApiError, ApiResult};
 
-/// Answers kept at once; beyond them questions are read for each who asks.
+/// The most cached answers; beyond them each request is read separately.
 const KEPT_MAX: usize = 64;
 /// The bytes of them, beyond which no further one is kept.
 const KEPT_MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// What may be asked, as far as the answer depends on it.
+/// The key: everything that the answer depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Question {
     /// The newest posts.
@@ -48,7 +48,7 @@ pub(crate) enum Question {
 
 /// The answers of this moment.
 pub(crate) struct Answers {
-    /// An older one is shown to nobody who asks now.
+    /// Older answers are not returned.
     age_max: Duration,
     kept: Mutex<HashMap<Question, Kept>>,
     /// Where readings run: not where a request does, which may end before they do.
@@ -83,8 +83,8 @@ impl Answers {
         Answers { age_max, kept: Mutex::default(), runtime: Handle::current() }
     }
 
-    /// The answer to the question: one that is young enough, or what `read` makes. A question that
-    /// is none of everybody's (`None`) is read each time.
+    /// The answer to the question: one that is young enough, or what `read` makes. A request
+    /// without a key (`None`) is read each time.
     pub(crate) async fn get<R>(&self, question: Option<Question>, read: R) -> ApiResult
     where
         R: Future<Output = ApiResult<Bytes>> + Send + 'static,
@@ -169,7 +169,7 @@ mod tests {
         to_bytes(answer.unwrap().into_body()).await.unwrap().to_vec()
     }
 
-    /// Readings that are counted, and begin to answer when told so.
+    /// Counted readings that wait for a signal before they answer.
     struct Source {
         readings: AtomicUsize,
         open: Semaphore,

@@ -1,4 +1,5 @@
-//! What the handlers of all requests share. Only they and the server know it: each part knows what it needs.
+//! The shared state of all handlers. Only handlers and the server use it: each part gets only what
+//! it needs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +40,7 @@ use crate::wagers::WagerQueue;
 const VERIFICATIONS_MAX: usize = 2;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The running service: connections, derived keys and what is remembered between requests.
+/// The running service: connections, derived keys and state between requests.
 pub(crate) struct App {
     pub(crate) database: Database,
     pub(crate) cache: Cache,
@@ -67,7 +68,7 @@ pub(crate) struct App {
     pub(crate) request_log: RequestLog,
 }
 
-/// Who may register, and how often.
+/// The conditions of registration.
 pub(crate) struct RegistrationPolicy {
     pub(crate) admission: Admission,
     /// Grants a day and address; `None` is no limit.
@@ -77,7 +78,7 @@ pub(crate) struct RegistrationPolicy {
 pub(crate) enum Admission {
     /// Anybody: development only.
     Open,
-    /// Whoever knows the token of this SHA-256.
+    /// Callers with the token of this SHA-256.
     Token([u8; 32]),
     /// Nobody: no token is configured.
     Closed,
@@ -102,7 +103,8 @@ pub(crate) struct CountedAt {
 }
 
 impl App {
-    /// The price that observations show: none that is too old by its provider's time, whatever Redis keeps.
+    /// The price in observations: never one that is too old by its provider's time, even if Redis
+    /// still has it.
     pub(crate) async fn fresh_price(&self) -> CacheResult<Option<FreshPrice>> {
         let ttl = self.rules.price_ttl_seconds;
         let price = self.cache.price().await?;
@@ -123,7 +125,7 @@ impl App {
         config.secrets.announce(&cache);
         let secrets = Arc::new(SecretStore::new(&config.secrets, identity));
         let auth = Arc::new(Auth::new(&database, &secrets).await?);
-        // Before the first request: a token may have been ended while nobody served.
+        // Before the first request: a token may have been revoked while no process ran.
         auth.learn().await.map_err(|error| {
             Unavailable::new("the latest rotations in Postgres", "was it migrated?").because(error)
         })?;
@@ -162,7 +164,7 @@ impl App {
     }
 }
 
-/// Who may listen to streams.
+/// The callers that may read streams.
 fn audience(config: &ApiConfig) -> Audience {
     match (config.rules.enforcement, config.environment) {
         (Enforcement::Enforce, Environment::Production) => Audience::Known,

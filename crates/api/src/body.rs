@@ -14,8 +14,8 @@ use crate::keys;
 /// The largest body, in bytes.
 pub(crate) const BODY_MAX_BYTES: usize = 64 * 1024;
 
-/// The longest that is said of a field, and the longest name of one, in characters: both may hold
-/// what was sent.
+/// The longest message about a field, and the longest name of one, in characters: both may contain
+/// sent data.
 const MESSAGE_MAX_CHARS: usize = 400;
 const FIELD_MAX_CHARS: usize = 100;
 
@@ -57,7 +57,7 @@ impl Body {
     /// The value the body describes.
     ///
     /// # Errors
-    /// 400 for what is no JSON, 422 with the field for JSON that is not this value.
+    /// 400 for a body that is not JSON, 422 with the field for JSON that is not this value.
     pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         // Otherwise a list of a request's values, in their order, would pass for the request.
         if self.0.trim_ascii_start().starts_with(b"[") {
@@ -75,8 +75,8 @@ impl Body {
         Ok(value)
     }
 
-    /// Whether the body is JSON at all. The parser calls some values of a wrong type a mistake of
-    /// form, such as `null` where a word belongs.
+    /// Whether the body is JSON. The parser calls some values of a wrong type a mistake of form,
+    /// such as `null` where a word belongs.
     fn form(&self) -> Form {
         match serde_json::from_slice::<serde_json::Value>(&self.0) {
             Ok(_) => Form::Json,
@@ -108,7 +108,7 @@ fn is_json(content_type: &str) -> bool {
     content_type.eq_ignore_ascii_case("application/json")
 }
 
-/// Who announced a longer one was refused before ([`crate::shape`]).
+/// A longer announced body was refused before ([`crate::shape`]).
 async fn collect(payload: &mut Payload) -> Result<Body, ApiError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
@@ -130,7 +130,7 @@ enum Form {
 
 fn refusal(path: &str, error: &serde_json::Error, form: Form) -> ApiError {
     let full = error.to_string();
-    // A number beyond every type is well-formed JSON all the same.
+    // A number beyond every type is still well-formed JSON.
     let out_of_range = full.starts_with("number out of range");
     if error.classify() != Category::Data && !out_of_range && form == Form::Broken {
         return ApiError::malformed(format!("The body is no valid JSON: {full}."));
@@ -150,7 +150,7 @@ fn discreet(message: &str) -> String {
         "unknown field ",
     ];
     let quotes = QUOTING.iter().any(|start| message.starts_with(start));
-    // What is expected is our own text, and comes last.
+    // The expectation is our own text, and comes last.
     let parts = message.rsplit_once(", expected ").filter(|_| quotes);
     let Some((found, expected)) = parts else {
         return cut(message, MESSAGE_MAX_CHARS);
@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(refused::<Problem>("{\"type\": \"\\ud800\"}").0, 400);
     }
 
-    /// Whatever the bytes, they are a value or a mistake of the client's, told without our types.
+    /// Any bytes are either a value or a client's mistake, described without our types.
     fn is_read_or_refused<T: DeserializeOwned>(bytes: &[u8]) -> Result<(), TestCaseError> {
         if let Err(error) = Body(Bytes::copy_from_slice(bytes)).parse::<T>() {
             let problem = error.problem("/", "");

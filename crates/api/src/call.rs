@@ -1,5 +1,5 @@
-//! A request that has effects: its body is read, it is claimed for whoever asks, and then it is carried out
-//! once, in a task of its own.
+//! A request with effects: its body is read, it is claimed for the caller, and then it is executed
+//! once, in its own task.
 
 use std::fmt;
 use std::future::{Ready, ready};
@@ -22,7 +22,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{Contents, Retry, hook, id_in, keeper, location};
 
-/// What a handler reads of such a request.
+/// The parts of such a request for a handler.
 pub(crate) struct Call {
     pub(crate) req: HttpRequest,
     pub(crate) app: Data<App>,
@@ -91,8 +91,8 @@ pub(crate) struct Claimed {
 }
 
 impl Claimed {
-    /// Runs what has effects in a task of its own: a client that hangs up cannot stop it halfway and
-    /// let a retry of it in.
+    /// Runs work with effects in its own task: a client that disconnects cannot stop it halfway and
+    /// let a retry in.
     pub(crate) async fn finish<W, F>(self, work: W) -> ApiResult
     where
         W: FnOnce(Data<App>, Option<Arc<Retry>>) -> F + 'static,
@@ -109,8 +109,8 @@ impl Claimed {
             .map_err(|error| ApiError::Internal(format!("a request ended early: {error}")))?
     }
 
-    /// Does the `work` of one transaction, and answers what `shown` makes of its outcome: as the row of the
-    /// endpoint says, and as the transaction keeps it for a retry.
+    /// Does the `work` of one transaction, and answers with `shown` of its outcome: with the status
+    /// of the endpoint's row, and as the transaction stores it for a retry.
     pub(crate) async fn once<T: 'static, A: Serialize + 'static>(
         self,
         shown: impl Fn(&T) -> A + Send + Sync + 'static,

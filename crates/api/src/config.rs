@@ -1,4 +1,4 @@
-//! What the API needs to be told.
+//! The settings of the API.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -44,21 +44,21 @@ pub struct ApiConfig {
     pub client_limits: ClientLimits,
     pub connections: ConnectionLimits,
     pub proxies: Proxies,
-    /// The names that it is asked under.
+    /// Its own host names.
     pub hosts: Hosts,
     pub metrics_access: MetricsAccess,
-    /// How long requests are still answered after the stop was asked for, while `/ready` says no.
+    /// How long requests are still answered after the stop was requested, while `/ready` is 503.
     pub drain: Duration,
     /// Which requests get a line in the log.
     pub request_log: RequestLog,
-    /// Whose pages may use the API from a browser.
+    /// The origins whose pages may use the API from a browser.
     pub origins: Origins,
-    /// How old the answers that everybody gets may be; zero reads each of them anew.
+    /// The greatest age of cached answers; zero reads each time.
     pub answer_age_max: Duration,
-    /// Only shown; the ticker goes by its own.
+    /// Only shown; the ticker uses its own.
     pub tick_rate_seconds: u64,
     pub rules: EconomyRules,
-    /// What models cost.
+    /// The prices of models.
     pub price_book: PriceBook,
     pub streams: StreamPatience,
 }

@@ -14,21 +14,21 @@ use tracing::{debug, warn};
 
 use crate::address::{Proxies, counted_as};
 
-/// Files that a process has open beside its clients' connections: pools, listeners, logs.
+/// Open files of a process besides its clients' connections: pools, listeners, logs.
 const OTHER_FILES: u64 = 256;
 const TOTAL: usize = 10_000;
 const PER_ADDRESS: usize = 1_000;
-/// An answer that nobody takes out of the kernel's buffers for so long will not be taken.
+/// If the client has not read an answer for this long, it is not going to.
 const STALL_SECONDS: u64 = 30;
 
-/// How many connections clients may hold.
+/// The most connections of clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Of this process. Who comes later waits until another one ends.
+    /// Of this process. Further ones wait until another one ends.
     pub total: usize,
     /// Of one address, trusted proxies excepted; `None` is no limit. Further ones are closed.
     pub per_address: Option<usize>,
-    /// How long a client may take nothing of what it is sent before it is cut off.
+    /// How long a client may read nothing before it is disconnected.
     pub stall: Duration,
 }
 
@@ -52,7 +52,7 @@ impl ConnectionLimits {
         }
     }
 
-    /// Makes room for this many open files, or says that there is none.
+    /// Raises the limit to this many open files, or returns an error.
     pub(crate) fn make_room(&self) {
         let needed = u64::try_from(self.total).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -89,11 +89,11 @@ impl Doorman {
         Doorman { limits, proxies: proxies.clone(), seats: Arc::default() }
     }
 
-    /// Looks at a new connection. One too many of its address is closed at once: even to tell it so
-    /// would take the time of those who came before.
+    /// Looks at a new connection. A connection over the limit of its address is closed at once:
+    /// even an answer would delay earlier ones.
     pub(crate) fn meet(&self, connection: &TcpStream, extensions: &mut Extensions) {
         let socket = SockRef::from(connection);
-        // The kernel alone knows how long nobody has acknowledged anything.
+        // Only the kernel knows for how long the peer has acknowledged nothing.
         if let Err(error) = socket.set_tcp_user_timeout(Some(self.limits.stall)) {
             debug!(%error, "a connection has no limit of stalling");
         }

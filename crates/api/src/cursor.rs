@@ -48,7 +48,7 @@ impl Parameters {
         let pairs = query.map_err(|_| ApiError::malformed("The query string cannot be read."))?;
         let mut parameters = HashMap::new();
         for (name, value) in pairs.into_inner() {
-            // Whoever reads only one of two may read the one that was not meant.
+            // With two, a parser that reads only one may read the wrong one.
             if parameters.insert(name.clone(), value).is_some() {
                 return Err(ApiError::invalid(name, "is given twice"));
             }
@@ -64,7 +64,7 @@ impl Parameters {
         self.values.get(name).map(String::as_str)
     }
 
-    /// Whether a parameter says `true`; without it, it says `false`.
+    /// Whether a parameter is `true`; the default is `false`.
     pub(crate) fn flag(&self, name: &'static str) -> Result<bool, ApiError> {
         match self.get(name) {
             None | Some("false") => Ok(false),
@@ -95,7 +95,7 @@ impl Parameters {
         self.values.keys().map(String::as_str)
     }
 
-    /// Which page of the list is asked for.
+    /// The requested page of the list.
     pub(crate) fn page<const N: usize>(
         &self,
         list: List,
@@ -123,7 +123,7 @@ impl Parameters {
     }
 }
 
-/// A page that is asked for; `N` numbers make up a position in its list.
+/// A requested page; a position in its list has `N` numbers.
 pub(crate) struct PageRequest<const N: usize> {
     list: List,
     path: String,
@@ -177,8 +177,8 @@ fn decode<const N: usize>(list: List, path: &str, key: &Key, text: &str) -> Opti
     Some(position)
 }
 
-/// Payloads of one list have one length, so that where they end and the path begins is no question,
-/// and the digest is cut off: nothing can be appended.
+/// Payloads of one list have one length, so the boundary between payload and path is fixed, and the
+/// digest is truncated: nothing can be appended.
 fn seal(path: &str, key: &Key, payload: &[u8]) -> [u8; SEAL_BYTES] {
     let digest =
         Sha256::new().chain_update(key.bytes()).chain_update(payload).chain_update(path).finalize();

@@ -1,7 +1,7 @@
-//! `?dry_run=true`: what a wager, a bet or an answer would do, said without doing it.
+//! `?dry_run=true`: reports what a wager, a bet or an answer would do, without doing it.
 //!
-//! A dry run is parsed and carried out by what the real request is, and then rolled back: it keeps no
-//! answer and tells nobody. A refusal is what it was asked for, and no error.
+//! The code of the real request parses and executes a dry run, and then rolls it back: it stores no
+//! answer and sends no event. A refusal is a result here, not an error.
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
@@ -30,7 +30,7 @@ pub(crate) enum Run {
 }
 
 impl Run {
-    /// What the query string says.
+    /// The query string.
     pub(crate) fn of(req: &HttpRequest) -> Result<Run, ApiError> {
         Ok(match Parameters::of(req)?.flag(DRY_RUN)? {
             true => Run::Dry,
@@ -42,7 +42,7 @@ impl Run {
 /// Dry runs that one process carries out at once: they take the locks of real requests.
 static AT_ONCE: Semaphore = Semaphore::const_new(4);
 
-/// Carries one out in a task of its own: a client that hangs up breaks no connection to Postgres.
+/// Runs one in its own task: a client that disconnects breaks no connection to Postgres.
 pub(crate) async fn of<W>(app: Data<App>, work: W) -> ApiResult<Told>
 where
     W: AsyncFnOnce(&App, &mut db::Connection) -> db::DbResult<db::dry_run::DryRun> + 'static,
@@ -58,7 +58,7 @@ where
         .map_err(|error| ApiError::Internal(format!("a dry run ended early: {error}")))?
 }
 
-/// What would become of an action.
+/// The result that an action would have.
 pub(crate) async fn action(app: Data<App>, action: Action) -> ApiResult<Told> {
     let (bot_id, observation_id) = action.whose();
     let handed = wagers::handed(bot_id, observation_id, None);
@@ -73,7 +73,7 @@ pub(crate) async fn action(app: Data<App>, action: Action) -> ApiResult<Told> {
     .await
 }
 
-/// An observation is looked at before the wallet, except that whoever may not act at all is told that.
+/// The observation is checked before the wallet, except for a bot that may not act at all.
 async fn without_observation(app: &App, action: &Action, bad: ApiError) -> ApiResult<Told> {
     let (bot_id, _) = action.whose();
     let mut conn = app.database.get().await?;
@@ -91,7 +91,7 @@ async fn without_observation(app: &App, action: &Action, bad: ApiError) -> ApiRe
     Ok(Told { run, refusal: Some(refusal) })
 }
 
-/// Why an observation is not good, if it is not.
+/// Why an observation is invalid, if it is.
 pub(crate) const fn bad_observation(redemption: Redemption) -> Option<ApiError> {
     match redemption {
         Redemption::Redeemed => None,
@@ -102,7 +102,7 @@ pub(crate) const fn bad_observation(redemption: Redemption) -> Option<ApiError> 
     }
 }
 
-/// What is told of a request that was not carried out.
+/// The answer to a request that was not executed.
 pub(crate) struct Told {
     run: db::dry_run::DryRun,
     refusal: Option<ApiError>,

@@ -1,9 +1,9 @@
-//! An endpoint, declared once, beside its handler: method and path, who may, how it is counted and
-//! repeated, and what the contract says of it.
+//! An endpoint, declared once, beside its handler: method and path, permission, limit, idempotency,
+//! and its part of the contract.
 //!
-//! Routes and their 405s, the class that limits count it by, the credential that is asked for, what
-//! becomes of an `Idempotency-Key`, the query parameters that are taken and the OpenAPI document all
-//! follow from its row ([`crate::table`]).
+//! Routes and their 405s, the class for limits, the required credential, the handling of an
+//! `Idempotency-Key`, the accepted query parameters and the OpenAPI document all follow from its
+//! row ([`crate::table`]).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ pub(crate) enum Keeps {
     /// It has no effects worth the name.
     Nothing,
     Answer,
-    /// Its answer holds secrets: its key must be one that nobody guesses.
+    /// Its answer contains secrets: its key must be unguessable.
     Secrets,
 }
 
@@ -47,11 +47,11 @@ pub(crate) struct Endpoint {
     problems: Vec<ProblemKind>,
     pub(crate) class: Class,
     pub(crate) keeps: Keeps,
-    /// Whether `?dry_run=true` only says what would happen.
+    /// Whether it supports `?dry_run=true`.
     pub(crate) can_be_dry: bool,
-    /// Whether it answers by whatever name it is asked.
+    /// Whether it answers under every host name.
     pub(crate) has_any_name: bool,
-    /// HEAD is GET without the body, which the server leaves out by itself.
+    /// HEAD is GET without the body, which the server omits automatically.
     pub(crate) answers_head: bool,
     /// The names of the query parameters among `parameters`.
     pub(crate) queries: Vec<String>,
@@ -70,7 +70,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) about: &'static str,
     pub(crate) media_type: &'static str,
-    /// Of the components; none for what is no JSON.
+    /// A component; none if the body is not JSON.
     pub(crate) schema: Option<Cow<'static, str>>,
     pub(crate) example: Option<Value>,
     pub(crate) links: Vec<(String, Value)>,
@@ -128,7 +128,7 @@ impl Endpoint {
         }
     }
 
-    /// What the contract calls it, under which heading, and what it is for.
+    /// Its name, heading and purpose in the contract.
     pub(crate) fn named(
         mut self,
         id: &'static str,
@@ -187,19 +187,19 @@ impl Endpoint {
         one.ok_or_else(|| ApiError::Internal(format!("{} has not one success", self.id)))
     }
 
-    /// The collection in which its answer names the place of what was made.
+    /// The collection of the new resource in its `Location`.
     pub(crate) fn collection(&self) -> Option<&'static str> {
         let has_location = self.answers.iter().any(|answer| answer.has_location);
         has_location.then_some(self.path)
     }
 
-    /// The limits that count it, where its method does not say so.
+    /// The limits that count it, if they differ from its method's.
     pub(crate) fn counted(mut self, class: Class) -> Endpoint {
         self.class = class;
         self
     }
 
-    /// It answers GET alone: what it makes would be lost with HEAD's body.
+    /// Only for GET: HEAD would lose the created data.
     pub(crate) fn without_head(mut self) -> Endpoint {
         self.answers_head = false;
         self
@@ -262,7 +262,7 @@ impl Endpoint {
         self.keeping(Keeps::Answer, "idempotencyKey")
     }
 
-    /// The same for an answer with secrets, which asks for a key that nobody guesses.
+    /// The same for an answer with secrets, which requires an unguessable key.
     pub(crate) fn once_in_secret(self) -> Endpoint {
         self.keeping(Keeps::Secrets, "secretIdempotencyKey")
     }
@@ -274,7 +274,7 @@ impl Endpoint {
         self
     }
 
-    /// With `?dry_run=true` it only says what would happen.
+    /// With `?dry_run=true` it only reports what would happen.
     pub(crate) fn tried(mut self) -> Endpoint {
         self.parameters.push("dryRun");
         self.can_be_dry = true;
@@ -329,7 +329,7 @@ impl Endpoint {
         self
     }
 
-    /// A dry run is answered with 200, beside what the real request is answered with.
+    /// A dry run is answered with 200, in addition to the real request's answers.
     pub(crate) fn told_dry(mut self) -> Endpoint {
         if !self.can_be_dry {
             return self;
@@ -357,7 +357,7 @@ impl Endpoint {
         self.answering(101, about, "", None)
     }
 
-    /// The schema of what is no plain text after all.
+    /// The schema of a body that is not plain text.
     pub(crate) fn shaped(self, schema: &'static str) -> Endpoint {
         self.answered(|answer| answer.schema = Some(schema.into()))
     }
@@ -366,7 +366,7 @@ impl Endpoint {
         self.answered(|answer| answer.has_location = true)
     }
 
-    /// What can be asked next, with the id that was answered as this parameter.
+    /// Possible next operations, with the answered id as this parameter.
     pub(crate) fn then(self, parameter: &str, links: &[(&'static str, &'static str)]) -> Endpoint {
         let with = json!({ parameter: "$response.body#/id" });
         let links = links.iter().map(|(name, operation)| {
@@ -388,7 +388,7 @@ impl Endpoint {
         self
     }
 
-    /// Whatever name it is asked by: balancers have their own.
+    /// Under every host name: balancers use their own.
     pub(crate) fn under_any_name(mut self) -> Endpoint {
         self.has_any_name = true;
         self.problems.retain(|kind| *kind != UnknownHost);

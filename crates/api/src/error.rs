@@ -1,7 +1,7 @@
-//! Everything that can go wrong with a request, and what is answered.
+//! All errors of a request, and their answers.
 //!
 //! [`ApiError::kind`] is the one place that decides between problem types; status, type and title
-//! follow from it. What a 5xx keeps inside is for the log alone.
+//! follow from it. The inner error of a 5xx goes only to the log.
 
 mod refusal;
 
@@ -27,9 +27,9 @@ pub(crate) type ApiResult<T = HttpResponse> = Result<T, ApiError>;
 
 #[derive(Debug)]
 pub(crate) enum ApiError {
-    /// A problem of which the same is said each time.
+    /// A problem with a fixed detail.
     Is(ProblemKind),
-    /// A problem with what is said of it this time.
+    /// A problem with a detail for this request.
     Told(ProblemKind, Cow<'static, str>),
     /// Well-formed, and a field is wrong. `problem` continues the sentence the field begins.
     InvalidField {
@@ -37,9 +37,9 @@ pub(crate) enum ApiError {
         problem: String,
     },
     MethodNotAllowed(String),
-    /// A rule said no.
+    /// A rule refused.
     Refused(Refusal),
-    /// A rule said no to what this field asks for.
+    /// A rule refused the value of this field.
     RefusedField {
         field: String,
         refusal: Refusal,
@@ -57,7 +57,7 @@ pub(crate) enum ApiError {
     Internal(String),
 }
 
-/// What went wrong on our side, for the log alone.
+/// An internal error, only for the log.
 #[derive(Debug)]
 pub(crate) enum Fault {
     /// Something is broken here.
@@ -70,7 +70,7 @@ pub(crate) enum Fault {
 const RETRY_AFTER_SECONDS: u64 = 2;
 /// The oracle samples about once a minute.
 const PRICE_RETRY_AFTER_SECONDS: u64 = 15;
-/// How long an operator takes nobody knows; asking twice a minute costs nothing.
+/// The duration of a pause is unknown; two retries a minute cost nothing.
 const PAUSE_RETRY_AFTER_SECONDS: u64 = 30;
 
 impl ApiError {
@@ -86,12 +86,12 @@ impl ApiError {
         ApiError::Told(NotFound, format!("There is no {what}.").into())
     }
 
-    /// The request cannot be read at all.
+    /// The request cannot be parsed.
     pub(crate) fn malformed(detail: impl Into<Cow<'static, str>>) -> ApiError {
         ApiError::Told(MalformedRequest, detail.into())
     }
 
-    /// Nothing good proves who asks.
+    /// Credentials are missing or invalid.
     pub(crate) const fn unauthorized(detail: &'static str) -> ApiError {
         ApiError::Told(Unauthorized, Cow::Borrowed(detail))
     }
@@ -103,7 +103,7 @@ impl ApiError {
 
     /// The credentials that were to be rotated are not the bot's present ones.
     pub(crate) const SUPERSEDED: ApiError =
-        ApiError::forbidden("These credentials were rotated away. Rotate with the present ones.");
+        ApiError::forbidden("These credentials were rotated. Use the present ones.");
 
     /// A bad field within the object `parent`.
     pub(crate) fn within(parent: &str, FieldProblem { field, problem }: FieldProblem) -> ApiError {
@@ -149,8 +149,8 @@ impl ApiError {
         }
     }
 
-    /// What the log says beside the kind. Of an error that is the asker's it says no more: that would
-    /// repeat what was sent.
+    /// The log's text besides the kind; none for a client's error, because it would repeat sent
+    /// data.
     pub(crate) fn fault(&self) -> Option<Fault> {
         match self {
             _ if self.kind() == Internal => Some(Fault::Ours(self.to_string())),
@@ -161,7 +161,7 @@ impl ApiError {
         }
     }
 
-    /// What is told to whoever asked: what went wrong this time, and what to do next.
+    /// The client's text: what went wrong in this request, and what to do next.
     fn detail(&self) -> String {
         let fixed = match self {
             ApiError::Told(_, detail) => return detail.clone().into_owned(),
@@ -188,7 +188,7 @@ impl ApiError {
         fixed.to_owned()
     }
 
-    /// What a program may want to know beyond the type.
+    /// Further members for programs.
     fn extra(&self) -> Map<String, Value> {
         match self {
             ApiError::InvalidField { field, .. } => members(json!({ "field": field })),
@@ -233,7 +233,7 @@ impl ApiError {
         Some((header::RETRY_AFTER, HeaderValue::from(seconds)))
     }
 
-    /// What is told of it, to a request for `path` that is known as `request_id`.
+    /// The answer to a request for `path` with this `request_id`.
     pub(crate) fn problem(&self, path: &str, request_id: &str) -> Problem {
         let kind = self.kind();
         let facts = kind.facts();
@@ -259,10 +259,10 @@ impl ApiError {
         response.body(serde_json::to_string(&problem).unwrap_or_default())
     }
 
-    /// What a handler's or actix's own error means.
+    /// The error of a handler, or of actix itself.
     pub(crate) fn foreign(error: &actix_web::Error) -> ApiError {
         if let Some(error) = error.as_error::<CorsError>() {
-            return ApiError::malformed(format!("No page of that origin may ask this: {error}."));
+            return ApiError::malformed(format!("Pages of that origin may not use this: {error}."));
         }
         match error.as_response_error().status_code() {
             StatusCode::NOT_FOUND => ApiError::not_found("such path"),
@@ -274,7 +274,7 @@ impl ApiError {
     }
 }
 
-/// What is said of each problem that is always the same.
+/// The detail of each problem with a fixed one.
 const fn always(kind: ProblemKind) -> &'static str {
     match kind {
         UnsupportedMediaType => "Send the body with Content-Type: application/json.",
@@ -290,7 +290,7 @@ const fn always(kind: ProblemKind) -> &'static str {
         }
         ForeignOrigin => "Pages of this origin may not connect. The operator can allow it.",
         PositionGone => {
-            "What came after this position is no longer kept. Read the lists, and begin without it."
+            "The events after this position are no longer kept. Read the lists, and begin without it."
         }
         AlreadyIn => "This bot has its one bet or answer here already.",
         HandleTaken => "This handle is taken, in this or another spelling of case.",
@@ -308,7 +308,7 @@ const fn always(kind: ProblemKind) -> &'static str {
 }
 
 impl fmt::Display for ApiError {
-    /// For the log: what a 5xx keeps inside, and what everything else says anyway.
+    /// For the log: the inner error of a 5xx, and the detail of every other.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ApiError::Unavailable(inside)
@@ -325,7 +325,8 @@ impl ResponseError for ApiError {
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// A stand-in: the server puts the problem in its place, because only it knows the request.
+    /// A placeholder: the server replaces it by the problem, because only the server has the
+    /// request.
     fn error_response(&self) -> HttpResponse {
         HttpResponse::new(self.status_code())
     }
@@ -343,7 +344,7 @@ impl From<DbError> for ApiError {
             DbError::Refused(refusal) => ApiError::Refused(refusal),
             DbError::NotFound(what) => ApiError::not_found(format!("such {what}")),
             DbError::Conflict(Conflict::HandleTaken) => ApiError::Is(HandleTaken),
-            // Two of the same bot at the same moment: the rules tell all the others.
+            // Two of the same bot at the same moment: the rules report all other cases.
             DbError::Conflict(Conflict::AlreadyIn) => ApiError::Is(AlreadyIn),
             DbError::Conflict(Conflict::MarketExists) => ApiError::Internal(error.to_string()),
             DbError::Conflict(Conflict::ObservationUsed) => ApiError::Is(TicketSpent),

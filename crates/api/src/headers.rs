@@ -1,4 +1,5 @@
-//! What every answer tells a browser: what it may do with it, and which pages may ask for it.
+//! Headers of every answer for browsers: what a browser may do with it, and which pages may request
+//! it.
 
 use std::str::FromStr;
 
@@ -11,10 +12,10 @@ use actix_web::http::header::{
 };
 use api_types::{AGENT_SECRET, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, OPERATOR, REQUEST_ID};
 
-/// How long a browser may remember what a preflight was answered, in seconds.
+/// How long a browser may cache a preflight's answer, in seconds.
 const PREFLIGHT_SECONDS: usize = 600;
 
-/// From OWASP's REST Security Cheat Sheet. HSTS is for whoever adds TLS in front.
+/// From OWASP's REST Security Cheat Sheet. HSTS is the job of the proxy that adds TLS.
 const DEFAULTS: [(HeaderName, &str); 9] = [
     // Balances, prices and tokens are old as soon as they are answered.
     (CACHE_CONTROL, "no-store"),
@@ -32,7 +33,7 @@ const DEFAULTS: [(HeaderName, &str); 9] = [
     (HeaderName::from_static("x-permitted-cross-domain-policies"), "none"),
 ];
 
-/// Puts in what the handler did not set itself: a page of HTML has a policy of its own.
+/// Adds headers that the handler did not set: an HTML page has its own policy.
 pub(crate) fn complete(headers: &mut HeaderMap) {
     for (name, value) in DEFAULTS {
         if !headers.contains_key(&name) {
@@ -41,8 +42,8 @@ pub(crate) fn complete(headers: &mut HeaderMap) {
     }
 }
 
-/// Whose pages may use the API from a browser, by origin such as `https://arena.example`; with
-/// commas in between, or `*` for all. There are no cookies: a page needs credentials of its own.
+/// The origins whose pages may use the API from a browser, such as `https://arena.example`;
+/// separated by commas, or `*` for all. There are no cookies: a page needs its own credentials.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Origins {
     #[default]
@@ -72,7 +73,7 @@ impl Origins {
             .allowed_headers([AGENT_SECRET, IDEMPOTENCY_KEY, OPERATOR, "Last-Event-ID"])
             .expose_headers([RETRY_AFTER.as_str(), REQUEST_ID, IDEMPOTENCY_REPLAYED])
             .expose_headers(["RateLimit", "RateLimit-Policy"])
-            // The browser keeps the answer from the page; nobody else sends an honest Origin.
+            // The browser hides the answer from the page; other clients can send any Origin.
             .block_on_origin_mismatch(false)
             .max_age(PREFLIGHT_SECONDS);
         match self {
@@ -144,7 +145,7 @@ mod tests {
             "null",
             "https://arena.example, *",
         ] {
-            // A star in a host is no wildcard for anybody: it would silently match nothing.
+            // A star in a host is not a wildcard: it would silently match nothing.
             assert!(bad.parse::<Origins>().is_err(), "{bad}");
         }
     }

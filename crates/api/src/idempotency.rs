@@ -1,12 +1,12 @@
 //! `Idempotency-Key`: a retried POST has its effects once and its answer every time.
 //!
-//! The answer is kept by `db` in the transaction of its effects. What is here is the rest: what a
-//! key is scoped to, how an answer with secrets is encrypted, and how a twin that arrives at the
-//! same time waits for its answer.
+//! The answer is kept by `db` in the transaction of its effects. This module has the rest: the
+//! scope of a key, the encryption of an answer with secrets, and waiting for the answer of an equal
+//! concurrent request.
 //!
-//! A kept answer is for who asked. Where it holds secrets, the scope is the asker's alone, the key must
-//! be one that nobody guesses, and the answer ends with the credentials it tells of. To anybody
-//! else a used key is the same as an unused one: it is looked up under another hash and not found.
+//! A stored answer is only for its caller. If it contains secrets, the scope is the caller's own,
+//! the key must be unguessable, and the answer is valid as long as its credentials. For other
+//! callers a used key equals an unused one: it is looked up under another hash and not found.
 
 use std::fmt;
 use std::future::Future;
@@ -37,7 +37,7 @@ use crate::secrets::SecretStore;
 
 const NONCE_BYTES: usize = 12;
 
-/// What repeated requests need: where answers are kept, and who is being answered in this process.
+/// State for repeated requests: the store of answers, and the running requests of this process.
 pub(crate) struct Retries {
     database: Database,
     secrets: Arc<SecretStore>,
@@ -51,27 +51,28 @@ pub(crate) struct Retry {
     cipher_key: Key,
     /// The same request as it was known under the SECRET_KEYs before.
     earlier: Vec<Retry>,
-    /// Names the request whatever the secret: twins wait for each other by it. Never stored.
+    /// Identifies the request, independent of the secret: equal requests wait for each other by it.
+    /// Never stored.
     turn: [u8; 32],
     tells: Tells,
 }
 
-/// What an answer tells beside its kept body.
+/// The parts of an answer besides its stored body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tells {
     Body,
-    /// The place of what was made: a path, and the `id` of the body.
+    /// The address of the new resource: a path, and the `id` of the body.
     Place(&'static str),
-    /// For how long its token is good, counted from now.
+    /// The remaining lifetime of its token.
     TimeLeft,
 }
 
-/// What 201 names as `Location`.
+/// The `Location` of a 201.
 pub(crate) fn location(collection: &str, id: impl fmt::Display) -> String {
     format!("{collection}/{id}")
 }
 
-/// The `Idempotency-Key`, if there is one. Two are a mistake: nobody knows which one is meant.
+/// The `Idempotency-Key`, if there is one. Two are a mistake: it is unclear which one is meant.
 fn key_of(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     let mut given = headers.get_all(IDEMPOTENCY_KEY);
     let Some(value) = given.next() else {
@@ -86,7 +87,7 @@ fn key_of(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     }
 }
 
-/// What an answer is kept with.
+/// The data stored with an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contents {
     /// Nothing to hide.
@@ -104,9 +105,9 @@ impl Retries {
         }
     }
 
-    /// The claim of a request with an `Idempotency-Key`, scoped to credential, endpoint and the `subject`
-    /// that its path names, however that is spelt. Where the answer holds secrets, the key must be one
-    /// that nobody guesses, and no two askers may share the `credential`.
+    /// The claim of a request with an `Idempotency-Key`, scoped to credential, endpoint and the
+    /// `subject` that its path names, however that is spelt. If the answer contains secrets, the
+    /// key must be unguessable, and two callers must not share the `credential`.
     pub(crate) fn claim(
         &self,
         req: &HttpRequest,
@@ -137,8 +138,8 @@ impl Retries {
 
     /// Runs a request unless it has been answered before, in which case that answer is repeated.
     ///
-    /// `run` must hand the claim to the transaction it runs. A twin in this process waits; one in
-    /// another process may find that the effects are there already, and then looks for the answer.
+    /// `run` must pass the claim to its transaction. An equal request in this process waits; one in
+    /// another process may find that the effects exist already, and then reads the stored answer.
     pub(crate) async fn once<F>(&self, retry: Option<&Retry>, run: F) -> ApiResult
     where
         F: Future<Output = ApiResult>,
@@ -149,7 +150,7 @@ impl Retries {
             return Ok(answer);
         }
         match run.await {
-            // Whoever cannot be reached cannot be asked either.
+            // If Postgres cannot be reached, it cannot be queried either.
             Err(error @ (ApiError::Unavailable(_) | ApiError::Internal(_))) => Err(error),
             // Perhaps it was a twin that left nothing to do: its observation, handle, place or grant.
             Err(error) => self.recall(retry).await?.ok_or(error),
@@ -189,12 +190,12 @@ impl Retry {
         }
     }
 
-    /// The same in every process, whatever secret it uses.
+    /// The same in every process, independent of its secret.
     pub(crate) fn name(&self) -> [u8; 32] {
         self.turn
     }
 
-    /// What else this request may be remembered under.
+    /// Other keys under which this request may be stored.
     pub(crate) fn rivals(&self) -> Rivals {
         let [a, b, c, d, e, f, g, h, ..] = self.turn;
         Rivals {
@@ -264,7 +265,7 @@ fn misread(error: impl fmt::Display) -> ApiError {
     ApiError::Internal(format!("a kept answer cannot be read: {error}"))
 }
 
-/// The id that an answer holds.
+/// The id in an answer.
 pub(crate) fn id_in(body: &[u8]) -> ApiResult<String> {
     let kept: Value = serde_json::from_slice(body).map_err(misread)?;
     match &kept["id"] {

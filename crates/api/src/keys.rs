@@ -1,5 +1,5 @@
-//! The keys that are derived from `SECRET_KEY`, one a purpose, so that none can stand in for
-//! another; and the random ones.
+//! Keys derived from `SECRET_KEY`, one for each purpose, so that none can be used for another; and
+//! random ones.
 
 use hkdf::Hkdf;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
@@ -20,9 +20,9 @@ impl Key {
 
 /// One purpose's key under `SECRET_KEY`, and under those before it.
 pub(crate) struct KeyRing {
-    /// What is made new is made under this one.
+    /// Used for everything new.
     pub(crate) current: Key,
-    /// What was made under these is still accepted.
+    /// Still accepted for older data.
     pub(crate) previous: Vec<Key>,
 }
 
@@ -41,8 +41,8 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// `arena` is the database's identity: a token that outlives its bots must open nobody else's
-    /// wallet.
+    /// `arena` is the database's identity: a token that is older than a restore must not open
+    /// another bot's wallet.
     pub(crate) fn derive(
         secret_key: &SecretString,
         previous: &[SecretString],

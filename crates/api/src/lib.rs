@@ -1,13 +1,12 @@
 //! The arena's HTTP API: the one way for an agent to see, to act and to spend.
 //!
-//! A request comes in through [`server`] (request ids, time limit, problems), is looked at
-//! ([`shape`]) and counted ([`limits`]) under its client's [`address`], proves who it is ([`auth`]),
-//! is held against the row of its endpoint ([`table`], [`endpoint`]), and reaches a handler named for its verb
-//! in a file named for its noun ([`routes`]), which declares that row.
+//! A request enters through [`server`] (request ids, time limit, problems), is checked ([`shape`]),
+//! counted ([`limits`]) under its client's [`address`], authenticated ([`auth`]) and checked
+//! against the row of its endpoint ([`table`], [`endpoint`]). Then it reaches its handler in
+//! [`routes`]: a function named for the verb, in a file named for the noun, beside that row.
 //! Handlers parse at the door and let `db` do the rest in one transaction.
 //!
-//! This crate must never decide what a rule should decide, write SQL, or let an error show its
-//! insides to whoever caused it.
+//! This crate must never make a rule's decision, contain SQL, or show internal errors to clients.
 
 mod address;
 mod answers;
@@ -57,7 +56,7 @@ pub use server::{ANSWER_MAX_BYTES, Running, start, start_with};
 use service::clock;
 pub use streams::StreamPatience;
 
-/// Runs the service until it is asked to stop.
+/// Runs the service until a stop is requested.
 ///
 /// # Errors
 /// When the configuration cannot be used, a dependency cannot be reached, or the port is taken.

@@ -8,7 +8,7 @@ use tokio::sync::OwnedMutexGuard;
 
 type Place = tokio::sync::Mutex<()>;
 
-/// Async locks by key, which take up room only while somebody holds or awaits them.
+/// Async locks by key, which use memory only while they are held or awaited.
 pub(crate) struct KeyedLocks<K> {
     places: Mutex<HashMap<K, Weak<Place>>>,
 }
@@ -18,11 +18,11 @@ impl<K: Eq + Hash> KeyedLocks<K> {
         KeyedLocks { places: Mutex::new(HashMap::new()) }
     }
 
-    /// Waits until nobody else holds the key's lock. Dropping the guard lets the next one in.
+    /// Waits until the key's lock is free. Dropping the guard lets the next one in.
     pub(crate) async fn lock(&self, key: K) -> OwnedMutexGuard<()> {
         let place = {
             let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-            // Rare enough to be cheap: only what nobody uses any more goes.
+            // Rare enough to be cheap: removes only unused locks.
             if places.len() >= places.capacity() {
                 places.retain(|_, place| place.strong_count() > 0);
             }

@@ -1,4 +1,4 @@
-//! What Prometheus is told of requests, refusals and streams: `GET /metrics`.
+//! Metrics of requests, refusals and streams: `GET /metrics`.
 
 mod access;
 
@@ -31,18 +31,18 @@ static LISTENERS: Declared<IntGaugeVec> =
     gauges("arena_stream_listeners", "Open streams of live events.", &["transport"]);
 static POSITION_LAG: Declared<GaugeVec> = fractions(
     "arena_stream_position_lag_seconds",
-    "How old the newest event was when it was handed to the streams.",
+    "The age of the newest event when it was delivered to the streams.",
     &[],
 );
 
-/// Whatever came by another route than those of the table.
+/// Requests for a route that is not in the table.
 pub(crate) const UNMATCHED: &str = "unmatched";
 
-/// Says at each scrape what depends on the moment.
+/// Sets at each scrape the values that depend on the moment.
 pub(crate) fn watch(database: &Database) {
     service::metrics::watch_pool(database);
     LISTENERS.begin_with(&["sse", "websocket"]);
-    // 0 until somebody listens.
+    // 0 until there is a listener.
     POSITION_LAG.only().set(0.0);
     for kind in ProblemKind::ALL {
         REFUSALS.with_label_values(&[kind.facts().name]).inc_by(0);
@@ -93,7 +93,7 @@ pub(crate) fn refused(kind: ProblemKind) {
     REFUSALS.with_label_values(&[kind.facts().name]).inc();
 }
 
-/// Events up to one of this time are handed on.
+/// Events up to this time are delivered.
 pub(crate) fn told_up_to(at: Timestamp) {
     POSITION_LAG.only().set(metrics::seconds_since(at.micros()));
 }

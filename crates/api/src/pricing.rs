@@ -1,4 +1,4 @@
-//! Where the price book comes from, and what reported usage costs by it.
+//! The origin of the price book, and the cost of reported usage by it.
 
 use std::path::Path;
 
@@ -31,7 +31,7 @@ fn parse(text: &str) -> Result<PriceBook, String> {
     serde_saphyr::from_str(text).map_err(|error| format!("must name a price book: {error}"))
 }
 
-/// What usage of that moment costs; `None` for a model that the book does not know.
+/// The cost of usage at that moment; `None` for a model without a price.
 pub(crate) fn cost(book: &PriceBook, usage: &Usage, at: Timestamp) -> Option<Money> {
     // Counts below zero were refused.
     let count = |tokens: i64| u64::try_from(tokens).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Whether this process can work: looked at at most once a second, whoever asks how often.
+//! Whether this process can work: checked at most once a second, however often it is requested.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,7 +8,7 @@ use service::readiness;
 
 use crate::app::App;
 
-/// What was seen last, and whether the process is about to stop.
+/// The last result, and whether the process is about to stop.
 #[derive(Default)]
 pub(crate) struct State {
     draining: AtomicBool,
@@ -16,7 +16,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// From now on balancers should send nobody here.
+    /// From now on balancers should send no requests here.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
     }
@@ -30,7 +30,7 @@ impl State {
 pub(crate) async fn of(app: &App) -> Readiness {
     let mut checks = app.readiness.seen.or_look(look_now(app)).await;
     if app.readiness.is_draining() {
-        checks.push(Check::failed("process", "is stopping; ask another one"));
+        checks.push(Check::failed("process", "is stopping; use another one"));
     }
     Readiness::from(checks)
 }

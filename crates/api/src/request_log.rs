@@ -1,9 +1,9 @@
-//! One line in the log for each request that is worth one, so that whoever was refused can be helped by the
-//! `request_id` of the answer.
+//! One line in the log for each relevant request, so that an operator can find a refused request by
+//! the answer's `request_id`.
 //!
-//! A line has the pattern of the path and not the path, and neither query, header nor body: nothing that
-//! came from outside is in it but the method, and of that only those that are known. What went wrong on our
-//! side is in the same line.
+//! A line has the pattern of the path and not the path, and neither query, header nor body: from
+//! the request it contains only the method, and only a known one. An internal error is in the same
+//! line.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use uuid::Uuid;
 use crate::error::Fault;
 use crate::metrics;
 
-/// One healthy request in so many is told, unless REQUEST_LOG_SAMPLE says otherwise.
+/// One successful request in so many is logged, unless REQUEST_LOG_SAMPLE is set.
 const SAMPLE: u64 = 100;
 
-/// What a request is known as, for handlers that have to say it.
+/// A request's id, for handlers that return it.
 pub(crate) struct RequestId(pub(crate) String);
 
 impl RequestId {
@@ -34,9 +34,9 @@ impl RequestId {
 /// Which requests get a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestLog {
-    /// What failed on our side alone.
+    /// Only internal failures.
     Off,
-    /// What was answered with 4xx or 5xx.
+    /// Requests answered with 4xx or 5xx.
     Errors,
     /// These, and of the others one in so many.
     Sampled(u64),
@@ -83,7 +83,7 @@ impl RequestLog {
         }
     }
 
-    /// Writes down how a request ended, if it is one that is told.
+    /// Logs the end of a request, if it is one that is logged.
     pub(crate) fn tell(self, request: Uuid, ended: &Ended<'_>) {
         if ended.fault.is_none() && !self.takes(request, ended.status) {
             return;

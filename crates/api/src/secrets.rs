@@ -1,4 +1,5 @@
-//! The secrets that may change while everything runs: `SECRET_KEY`, `ADMIN_TOKEN` and those beside them.
+//! The secrets that may change while everything runs: `SECRET_KEY`, `ADMIN_TOKEN` and their former
+//! and next values.
 
 use std::fmt;
 use std::io;
@@ -21,7 +22,7 @@ const ADMIN_TOKEN_MIN_CHARS: usize = 24;
 /// As they are configured.
 #[derive(Clone)]
 pub struct SecretSettings {
-    /// What tokens are signed with and kept answers are encrypted under.
+    /// Signs tokens and encrypts stored answers.
     pub secret_key: SecretRing,
     pub admin_token: SecretRing,
 }
@@ -30,7 +31,7 @@ pub struct SecretSettings {
 #[derive(Clone)]
 pub struct SecretRing {
     pub current: SecretString,
-    /// What it was before, and what it is about to be: accepted, never used for anything new.
+    /// Its former and its next values: accepted, never used for anything new.
     pub others: Vec<SecretString>,
 }
 
@@ -68,7 +69,7 @@ impl SecretSettings {
         }
     }
 
-    /// Tells who asks which of them this process uses, without showing any.
+    /// Returns fingerprints of those that this process uses, without revealing any.
     pub(crate) fn announce(&self, cache: &Cache) {
         cache.uses(presence::SECRET_KEY, self.secret_key.fingerprint());
         cache.uses(presence::ADMIN_TOKEN, self.admin_token.fingerprint());
@@ -80,11 +81,11 @@ impl SecretSettings {
     }
 }
 
-/// What is derived from them.
+/// The keys derived from them.
 pub(crate) struct Secrets {
     pub(crate) keys: Keys,
     pub(crate) tokens: Tokens,
-    /// SHA-256 of each, so that comparing takes the same time whatever its length.
+    /// SHA-256 of each, so that a comparison takes the same time for any length.
     pub(crate) admin_tokens_sha256: Vec<[u8; 32]>,
 }
 
@@ -112,7 +113,7 @@ impl SecretStore {
         SecretStore { current: RwLock::new(Arc::new(Secrets::derive(settings, &arena))), arena }
     }
 
-    /// Those that are in use now; whoever has them keeps them to the end of its work.
+    /// The present ones; a caller keeps its copy until the end of its work.
     pub(crate) fn now(&self) -> Arc<Secrets> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&current)
@@ -124,7 +125,7 @@ impl SecretStore {
     }
 }
 
-/// Takes up what is changed in `.env`, from now on until the stop.
+/// Uses changes of `.env`, from now on until the stop.
 pub(crate) fn follow(
     store: &Arc<SecretStore>,
     cache: &Cache,

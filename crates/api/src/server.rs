@@ -37,8 +37,8 @@ const WORKERS: usize = 2;
 /// The longest answer there is, streams aside: a page of 200 of the longest things that can be kept.
 pub const ANSWER_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// How long it may take from a request's head to its answer's, the request's body included. An
-/// answer that has begun may go on: an event stream never ends, and a client that takes nothing of
-/// it is cut off by the kernel ([`crate::connections`]).
+/// answer that has begun may continue: an event stream never ends, and the kernel disconnects a
+/// client that reads nothing of it ([`crate::connections`]).
 const REQUEST_SECONDS: u64 = 10;
 /// How long a client may take to send a request's head.
 const HEAD_SECONDS: u64 = 5;
@@ -53,7 +53,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Where it listens; with port 0 asked for, the port that was given.
+    /// The address it listens on; for port 0 the assigned port.
     pub const fn local_addr(&self) -> SocketAddr {
         self.address
     }
@@ -77,7 +77,7 @@ pub async fn start(config: ApiConfig, shutdown: Shutdown) -> Result<Running, Fai
     start_with(config, shutdown, |_| ()).await
 }
 
-/// The same with routes of the caller's behind the API's, under all that happens around a request.
+/// The same with the caller's routes after the API's, inside the same layers.
 ///
 /// # Errors
 /// As for [`start`].
@@ -88,7 +88,7 @@ pub async fn start_with(
 ) -> Result<Running, Failure> {
     let app = Data::new(App::open(&config).await?);
     let announcement = app.cache.announce("api");
-    // Until the drain is over: what is still served needs the credentials of now.
+    // Until the drain is over: requests still need the present credentials.
     let closing = Shutdown::manual();
     if config.follows_settings {
         app.stores().follow(&config.postgres, &config.redis, &closing)?;
@@ -141,13 +141,13 @@ pub async fn start_with(
     Ok(Running { address, task, announcement })
 }
 
-/// Returns when the server is to stop: some time after that was asked for, in which balancers learn
-/// that they should send nobody here any more. Until then everything is served as before.
+/// Returns when the server shall stop: some time after the request, so that balancers notice it and
+/// send no more requests. Until then everything is served as before.
 async fn drained(app: Data<App>, drain: Duration, asked: Shutdown, closing: Shutdown) {
     asked.wait().await;
     app.readiness.drain();
     if !drain.is_zero() {
-        info!(seconds = drain.as_secs(), "stopping: still serving whoever comes");
+        info!(seconds = drain.as_secs(), "stopping: still serving requests");
         tokio::time::sleep(drain).await;
     }
     closing.request();
@@ -206,7 +206,7 @@ fn uncounted(req: ServiceRequest, app: &App, error: ApiError) -> ServiceResponse
     req.error_response(error)
 }
 
-/// The problem in an error's place, and what the log says of it.
+/// The problem for an error, and its text for the log.
 struct ProblemAnswer {
     kind: ProblemKind,
     fault: Option<Fault>,
@@ -227,7 +227,7 @@ async fn within_limits(
         let (class, endpoint) = (target.class, target.endpoint);
         let has_any_name = endpoint.as_ref().is_some_and(|one| one.has_any_name);
         let ours = shape::check(&req).and_then(|()| match has_any_name {
-            // Balancers ask by whatever address they have, and learn nothing that is not for everybody.
+            // Balancers use any address, and these paths show only public data.
             true => Ok(()),
             false => shape::must_be_for_us(&req, &app.hosts),
         });
@@ -269,8 +269,7 @@ async fn admit(app: &App, endpoint: Arc<Endpoint>, req: &ServiceRequest) -> ApiR
 }
 
 impl ServedRequest {
-    /// What everything happens in that is done for the request. Each line of the log within it has
-    /// its id.
+    /// The span of all work for the request. Each line of the log within it has its id.
     fn span(&self) -> Span {
         info_span!(
             "request",
@@ -290,7 +289,7 @@ impl ServedRequest {
     ) -> ServiceResponse<BoxBody> {
         let mut told = response.response().error().map(|error| self.told(error));
         let is_logged = !response.request().extensions().contains::<Unlogged>();
-        // Each handler bounds what it reads; this is what they are held to.
+        // Each handler limits its body; this is the highest limit.
         if let BodySize::Sized(bytes) = response.response().body().size()
             && usize::try_from(bytes).is_ok_and(|bytes| bytes > ANSWER_MAX_BYTES)
         {
@@ -322,7 +321,7 @@ impl ServedRequest {
         }
     }
 
-    /// What metrics, trace and log say of every request, however it ended.
+    /// Reports every request to metrics, trace and log, however it ended.
     fn ended(
         &self,
         status: StatusCode,

@@ -1,8 +1,8 @@
-//! What a request may look like before anybody looks at what it says.
+//! Checks of a request's form, before its content is read.
 //!
-//! The HTTP parser refuses by itself, with an empty answer, what is no HTTP: control characters in a
-//! header, a second `Host` or `Content-Length`, more than 96 headers or 128 KiB of them. What is
-//! HTTP and more than an agent ever needs is refused here, as a problem.
+//! The HTTP parser itself refuses invalid HTTP with an empty answer: control characters in a
+//! header, a second `Host` or `Content-Length`, more than 96 headers or 128 KiB of them. Valid HTTP
+//! beyond an agent's needs is refused here, with a problem.
 
 use std::net::IpAddr;
 
@@ -27,7 +27,7 @@ const HEADERS_MAX: usize = 64;
 /// Headers of a request, names and values together, in bytes.
 pub(crate) const HEADERS_MAX_BYTES: usize = 16 * 1024;
 
-/// Refuses what is too large or can be read in two ways.
+/// Refuses requests that are too large or ambiguous.
 pub(crate) fn check(req: &ServiceRequest) -> Result<(), ApiError> {
     target(req.uri())?;
     headers(req.headers())
@@ -38,7 +38,7 @@ fn target(uri: &Uri) -> Result<(), ApiError> {
     if uri.path().len() + query > URL_MAX_BYTES {
         return Err(ApiError::Is(UriTooLong));
     }
-    // `OPTIONS *` and `CONNECT host:port` ask for a proxy.
+    // `OPTIONS *` and `CONNECT host:port` are for proxies.
     if uri.path().starts_with('/') {
         Ok(())
     } else {
@@ -51,7 +51,7 @@ fn headers(headers: &HeaderMap) -> Result<(), ApiError> {
     if headers.len() > HEADERS_MAX || bytes > HEADERS_MAX_BYTES {
         return Err(ApiError::Is(HeadersTooLarge));
     }
-    // Which of two counts would be for whoever reads them first to say.
+    // With two, each parser might use a different one.
     if headers.len() != headers.len_keys() {
         let single = [AUTHORIZATION, CONTENT_TYPE, ORIGIN].map(|name: HeaderName| name.to_string());
         let ours = [AGENT_SECRET, IDEMPOTENCY_KEY, OPERATOR].map(str::to_owned);
@@ -86,7 +86,7 @@ pub(crate) fn note_address(connection: &TcpStream, extensions: &mut Extensions) 
     }
 }
 
-/// Refuses who asks for another host ([`daemon::hosts`] says why).
+/// Refuses requests for another host (see [`daemon::hosts`]).
 pub(crate) fn must_be_for_us(req: &ServiceRequest, hosts: &Hosts) -> Result<(), ApiError> {
     let target = req.uri().authority().map(Authority::as_str);
     let named = req.headers().get_all(HOST).map(HeaderValue::as_bytes);
@@ -97,8 +97,8 @@ pub(crate) fn must_be_for_us(req: &ServiceRequest, hosts: &Hosts) -> Result<(), 
     })
 }
 
-/// Whether it is a host at all; whose it is is asked afterwards.
+/// Whether it is a valid host; whether it is ours is checked later.
 fn is_host(host: &[u8]) -> bool {
-    // An empty one is what RFC 9112 asks for where the target has no authority.
+    // RFC 9112 requires an empty one if the target has no authority.
     host.is_empty() || (!host.contains(&b'@') && Authority::try_from(host).is_ok())
 }

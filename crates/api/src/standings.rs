@@ -1,8 +1,8 @@
 //! The standings, kept for a few seconds.
 //!
-//! Finding the best looks at every wallet, so it is done once for everybody who asks within a few
-//! seconds, by one request at a time; the others are served what is there as long as it is young
-//! enough. Nobody asks, nobody looks.
+//! The ranking reads every wallet, so it runs once for all callers within a few seconds, for one
+//! request at a time; the others get the present one while it is recent enough. Without requests it
+//! never runs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,9 +15,9 @@ use tokio::time::Instant;
 use crate::error::ApiError;
 use crate::{clock, views};
 
-/// Older ones are replaced when somebody asks.
+/// Older ones are replaced on request.
 const FRESH: Duration = Duration::from_secs(4);
-/// Older ones are shown to nobody: a second below what is promised, for the way.
+/// Older ones are never returned: a second below the promise, for the transfer.
 const SHOWN: Duration = Duration::from_secs(9);
 
 /// The present standings, and whose turn it is to replace them.
@@ -69,7 +69,7 @@ impl Standings {
 impl Snapshot {
     async fn take(database: &Database) -> Result<Snapshot, ApiError> {
         let mut conn = database.get().await?;
-        // Read before the query, so that it is never older than it says.
+        // Read before the query, so that the ranking is never older than stated.
         let (taken, as_of) = (Instant::now(), clock::now());
         let best = db::standings::best(&mut conn, STANDINGS_MAX).await?;
         Ok(Snapshot { as_of, taken, best: best.into_iter().map(views::standing).collect() })

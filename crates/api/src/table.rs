@@ -1,4 +1,4 @@
-//! The table of endpoints: what each request is for, by the rows of [`crate::endpoint`].
+//! The table of endpoints: finds the row of each request ([`crate::endpoint`]).
 
 use std::collections::BTreeMap;
 use std::future::ready;
@@ -20,7 +20,7 @@ use crate::openapi;
 /// `/bots/{bot}`), as routes must.
 pub(crate) struct Table(BTreeMap<&'static str, Vec<Arc<Endpoint>>>);
 
-/// What a request asks for.
+/// A request's method and path.
 pub(crate) struct Target {
     /// The pattern of its path.
     pub(crate) pattern: Option<String>,
@@ -42,7 +42,8 @@ impl Table {
         self.0.values().flatten().map(Arc::as_ref)
     }
 
-    /// Mounts every endpoint. What is not in the table is a 404; a method that a path does not know is a 405.
+    /// Mounts every endpoint. A path that is not in the table is a 404, a method that it does not
+    /// have a 405.
     pub(crate) fn mount(&self, config: &mut ServiceConfig) {
         for (path, rows) in &self.0 {
             let mut allow = Vec::new();
@@ -82,7 +83,7 @@ impl Table {
     }
 }
 
-/// Whatever only reads is counted as GET is.
+/// All reads are counted like GET.
 fn class(rows: &[Arc<Endpoint>], method: &Method) -> Class {
     let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     let method = if reads { &Method::GET } else { method };
@@ -90,9 +91,8 @@ fn class(rows: &[Arc<Endpoint>], method: &Method) -> Class {
     row.map_or_else(|| Class::of(method), |row| row.class)
 }
 
-/// Refuses a request with a query parameter that its endpoint does not take, or that cannot be read:
-/// whoever asks with one that is not read would believe an answer to another question. Pages for people
-/// take what links of others append to them.
+/// Refuses a query parameter that its endpoint does not take or that cannot be read: if it were ignored, the
+/// client would get the answer to another request. Pages for people accept parameters that foreign links append.
 pub(crate) fn takes_query(endpoint: &Endpoint, req: &ServiceRequest) -> ApiResult<()> {
     if req.query_string().is_empty() || !endpoint.is_in_contract() {
         return Ok(());

@@ -7,13 +7,13 @@ use ledger_core::price_book::PriceBook;
 use crate::error::ApiError;
 use crate::{clock, pricing};
 
-/// Checks reported usage and adds its price at this moment, so that it is recorded with its action
-/// and stays what it was when prices change.
+/// Checks reported usage and adds its price at this moment, so that it is recorded with its action and does not
+/// change with prices.
 pub(crate) fn read(reported: api_types::Usage, book: &PriceBook) -> Result<Usage, ApiError> {
     reported.check().map_err(|problem| ApiError::within("usage", problem))?;
     let unreported_calls = reported.unreported();
     let is_silent = reported.llm_calls > 0 && unreported_calls == reported.llm_calls;
-    // What nobody says is not free.
+    // Unreported usage is not free.
     let priced_usd = if is_silent { None } else { pricing::cost(book, &reported, clock::now()) };
     Ok(told!(Usage of reported {
         provider, model, llm_calls, input_tokens, output_tokens, cached_input_tokens,

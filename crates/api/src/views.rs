@@ -1,4 +1,4 @@
-//! What `db` answers, as it goes over the wire.
+//! Converts `db`'s results to the types of answers.
 
 use api_types::{
     Acceptance, ActionStatus, Activity, Attention, Bet, Bot, Cost, Evidence, History, HistoryPoint,
@@ -47,7 +47,7 @@ pub(crate) fn prediction(kept: db::predictions::Prediction) -> Prediction {
     })
 }
 
-/// Whether what a market keeps secret may be shown.
+/// Whether a market's secrets may be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Secrecy {
     Open,
@@ -61,8 +61,7 @@ impl Secrecy {
     }
 }
 
-/// Whether a market's evidence may be shown. The page that a research question was made from says
-/// its id.
+/// Whether a market's evidence may be shown. The page of a research question contains its id.
 pub(crate) const fn evidence_secrecy(kept: &db::markets::Market) -> Secrecy {
     match kept.source.about().takes {
         Taking::Answer => Secrecy::of(kept.status),
@@ -173,7 +172,7 @@ pub(crate) fn standing(kept: db::standings::Standing) -> Standing {
     })
 }
 
-/// What is known of a bot, and what the rules make of it.
+/// A bot's data, and the rules' results for it.
 pub(crate) fn insights(
     kept: db::insights::Insights,
     rules: &EconomyRules,

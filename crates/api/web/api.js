@@ -1,5 +1,4 @@
-// Questions to the API. Whatever goes wrong is a Problem with a sentence for people: the API's own
-// where it gave one.
+// Questions to the API. Every failure is a Problem with a sentence for people: the API's own if it sent one.
 
 import { learn } from "./clock.js";
 import { credentials } from "./session.js";
@@ -7,7 +6,7 @@ import { credentials } from "./session.js";
 /** The place that the API is served from; the page lies in it. */
 export const BASE = new URL("../", import.meta.url);
 
-/** How everything is asked for: nothing is kept, and nothing more is told than the headers say. @type {RequestInit} */
+/** The options of every request: no cache, and no data besides the headers. @type {RequestInit} */
 export const PLAINLY = { cache: "no-store", credentials: "omit", referrerPolicy: "no-referrer" };
 
 export class Problem extends Error {
@@ -25,7 +24,7 @@ export class Problem extends Error {
     this.field = more.field ?? "";
     this.requestId = more.requestId ?? "";
     this.retryAfter = more.retryAfter ?? null;
-    /** What was answered, where it was JSON. */
+    /** The answer, if it was JSON. */
     this.told = more.told ?? null;
   }
 }
@@ -41,7 +40,7 @@ export function problemOf(error) {
 }
 
 /**
- * The problem that an answer tells of.
+ * The problem of an answer.
  * @param {Response} response
  */
 export async function readProblem(response) {
@@ -57,7 +56,7 @@ export async function readProblem(response) {
     const field = typeof told.field === "string" ? told.field : "";
     return new Problem(told.title, told.detail, { ...more, type: String(told.type ?? ""), field });
   }
-  // Not the API's words; something between may have answered.
+  // Not the API's text; a proxy may have answered.
   return new Problem(
     "The answer is not the arena's",
     `Something answered with HTTP ${response.status} and nothing that can be read. Is a proxy in between?`,
@@ -65,7 +64,7 @@ export async function readProblem(response) {
   );
 }
 
-const SILENCE = "It may be restarting, or the network is down. What is shown is what was known last.";
+const SILENCE = "It may be restarting, or the network is down. The page shows the last known data.";
 const PATIENCE_MILLIS = 15000;
 
 /**
@@ -83,7 +82,7 @@ export async function ask(path, options = {}) {
 }
 
 /**
- * What is no JSON, byte by byte.
+ * An answer that is not JSON, as bytes.
  * @param {string} path
  * @param {AbortSignal} [signal]
  * @returns {Promise<Uint8Array<ArrayBuffer>>}

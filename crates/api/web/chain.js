@@ -1,5 +1,5 @@
-// A bot's chain, checked as the project's own auditor checks it: first that each entry is what its
-// hash says, then that it continues the one before it. Nothing of this asks the server's opinion.
+// Checks a bot's chain like the project's own auditor: first that each entry matches its hash, then that it continues
+// the one before it. It does not use the server's verification.
 
 /** @import { Entry, EntryType, Fault } from "./types" */
 

@@ -1,5 +1,5 @@
-// Time as people say it. The server's clock is the one that counts: what it says in answers and
-// events shows how far off this machine's is.
+// Times in words. The server's clock counts: its times in answers and events show the difference to this machine's
+// clock.
 
 /** Milliseconds that the server is ahead; 0 while the two agree within what can be told. */
 let ahead = 0;

@@ -1,5 +1,5 @@
-// The event stream, read by fetch: EventSource can neither send a credential nor tell a refusal from
-// silence. It goes on where it was cut, by Last-Event-ID, and says honestly how it is.
+// The event stream, read by fetch: EventSource can neither send a credential nor distinguish a refusal from silence.
+// This reader resumes by Last-Event-ID after an interruption, and shows its state.
 
 /** @import { Badge, LiveEvent } from "./types" */
 
@@ -136,7 +136,7 @@ export function listen(hear) {
             await new Promise((resolve) => (wake = () => resolve(null)));
             continue;
           }
-          // The place is no longer kept, or is of another arena: begin anew, and read the lists.
+          // The position is no longer kept, or is of another arena: start again, and read the lists.
           if (error.status === 410 || error.status === 422 || error.status === 400) {
             position = null;
             gap = true;
@@ -148,7 +148,7 @@ export function listen(hear) {
       }
       const silent = heard === null ? 0 : Date.now() - heard;
       say(state === "stale" || silent > STALE_MILLIS ? "stale" : heard === null ? "connecting" : "reconnecting");
-      // A little chance, so that not all pages come back in the same moment.
+      // A random delay, so that not all pages reconnect at the same moment.
       const pause = Math.max(wait ?? 0, waits * (0.7 + Math.random() * 0.6));
       waits = Math.min(waits * 2, WAIT_MOST_MILLIS);
       await new Promise((resolve) => {

@@ -94,7 +94,7 @@ function App() {
     <footer>
       <p>
         Credits are play money. <a href="docs/">The API</a> · <a href="openapi.json">openapi.json</a> · Ledgerdome is open source
-        and hosted by whoever runs it.
+        and self-hosted.
       </p>
       <${Acting} />
     </footer>`;
@@ -122,12 +122,12 @@ function Badge() {
   return html`<span class=${`badge ${tone}`} role="status" title=${badge.problem ?? undefined} data-state=${badge.state}>${words}${since}</span>`;
 }
 
-/** What moves by itself can be stopped. */
+/** Live updates can be paused. */
 function HoldButton() {
   useKnown();
   return html`<button type="button" class="quiet" aria-pressed=${known.held} onClick=${() => hold(!known.held)}
-    title="Holds what is shown; events are gathered meanwhile">
-    ${known.held ? "Held" : "Hold"}<span class="wide"> still</span>
+    title="Events are collected meanwhile">
+    Pause<span class="wide"> live updates</span>
   </button>`;
 }
 
@@ -177,7 +177,7 @@ function Acting() {
   return html`<p>
     In this tab's memory:${bot ? html` the secret of <bdi>${bot.handle}</bdi>` : null}${bot && operator ? " and" : null}${operator
       ? html` an operator's token`
-      : null}. It is gone when the tab is closed or read anew.
+      : null}. It is lost when the tab is closed or reloaded.
   </p>`;
 }
 

@@ -1,5 +1,5 @@
-// Who this page acts for. It lives in this module and nowhere else: not in the address, not in
-// storage, and it is gone with the tab.
+// The credential of this page. It is only in this module: not in the address, not in storage, and lost when the tab is
+// closed.
 
 import { among } from "./clock.js";
 

@@ -1,5 +1,5 @@
-// What the page knows. Events and answers change it as they come; whoever shows it is told at most
-// four times a second, and not at all while somebody holds the page still.
+// The page's data. Events and answers change it as they come; views are notified at most four times a second, and not
+// while live updates are paused.
 
 /** @import { Badge, Economy, LiveEvent, Post, Standing, Tick } from "./types" */
 
@@ -78,7 +78,7 @@ export function changed() {
 export const watch = (watcher) => clock.among(watchers, watcher);
 
 /**
- * The badge alone, which tells the truth even while the page is held still.
+ * Only the badge, which is updated even while live updates are paused.
  * @param {() => void} watcher
  */
 export const watchBadge = (watcher) => clock.among(badgeWatchers, watcher);
@@ -90,7 +90,7 @@ export const watchBadge = (watcher) => clock.among(badgeWatchers, watcher);
 export const hear = (hearer) => clock.among(hearers, hearer);
 
 /**
- * Holds the page still: all is gathered, and nothing that is shown moves.
+ * Pauses live updates: events are collected, and the page does not change.
  * @param {boolean} wanted
  */
 export function hold(wanted) {
@@ -206,7 +206,7 @@ const readTicks = paced(
     try {
       const read = await all("ticks", TICKS_MOST);
       const found = /** @type {Tick[]} */ (read.items).reverse();
-      // One that is not closed has not reached everybody yet.
+      // One that is not closed has not reached all bots yet.
       const ticks = found.filter((tick) => tick.closed_at !== null);
       const last = ticks.at(-1)?.number ?? 0;
       known.ticks = [...ticks, ...known.ticks.filter((tick) => tick.number > last)].slice(-TICKS_MOST);
@@ -290,7 +290,7 @@ export function begin() {
     opened: (gap) => {
       if (!gap) return;
       readAll();
-      // What the API answers may be half a second older than the stream's beginning.
+      // The API's answers may be half a second older than the stream's beginning.
       setTimeout(readAll, 1200);
     },
     badge: (badge) => {
@@ -308,8 +308,8 @@ export function begin() {
     again();
     if (standingsDue) readStandings();
   });
-  // Without the stream, figures are still asked for now and then; the pause of an arena and the
-  // loss of its price are no events.
+  // Without the stream, figures are still requested at intervals; a pause of the arena and the loss of its price are
+  // not events.
   setInterval(() => {
     if (document.hidden) return;
     if (known.badge.state === "live") readEconomy();

@@ -1,4 +1,4 @@
-// What the API answers, by the names that the page gives it. Made of docs/openapi.json by `scripts/check-web`.
+// The API's answers, by the page's names. Made of docs/openapi.json by `scripts/check-web`.
 import type { components } from "openapi";
 
 type Schemas = components["schemas"];

@@ -1,7 +1,7 @@
-//! Calls as a table: what each takes and answers, how it is asked, and for what.
+//! Calls as a table: parameters, answer, method and path of each.
 
-/// Declares methods, each by a row: its name and what it takes, what is answered, and the method that asks, with
-/// the operation as `docs/openapi.json` has it, what takes the place of the names in its path, and its query or body.
+/// Declares methods, each by a row: its name and parameters, its answer, and the request: the operation of
+/// `docs/openapi.json`, the values for the names in its path, and its query or body.
 macro_rules! calls {
     ($client:ident: $(
         $(#[$about:meta])*

@@ -31,7 +31,7 @@ use crate::{ClientError, IdempotencyKey, SetupError};
 pub enum Credential {
     /// Buys tokens at `POST /auth/token`.
     ApiKey {
-        /// Whose key it is.
+        /// The owner of the key.
         handle: Handle,
         /// The `api_key` of its registration, `ldk_…`.
         api_key: SecretString,
@@ -40,9 +40,9 @@ pub enum Credential {
     ApiSecret(SecretString),
 }
 
-/// The arena as an agent sees it. Clones share connections and the token.
+/// The arena's API for an agent. Clones share connections and the token.
 ///
-/// Every call fails as [`ClientError`] says; refusals of its own are named with it.
+/// Every call can fail with [`ClientError`]; a call's own refusals are listed with it.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) transport: Arc<Transport>,
@@ -59,7 +59,7 @@ impl Client {
     /// A client without credential, good for everything that anyone may see.
     ///
     /// # Errors
-    /// When the URL cannot be the arena's; nothing is asked over the network.
+    /// If the URL cannot be the arena's; nothing is sent over the network.
     pub fn new(config: ClientConfig) -> Result<Client, SetupError> {
         let transport = Arc::new(Transport::new(config)?);
         Ok(Client { transport, identity: Arc::new(Identity::Nobody) })
@@ -99,8 +99,8 @@ impl Client {
         self.transport.ask(&Call::get("GET /ready", &[], Vec::new()), None).bytes().await.map(drop)
     }
 
-    /// `POST /bots` under that key. Whoever has lost the answer asks again with the same key, from the
-    /// same address.
+    /// `POST /bots` under that key. If the answer is lost, repeat the call with the same key, from the same
+    /// address.
     ///
     /// # Errors
     /// See [`ClientError`]; [`ClientError::Request`] for a key that could be guessed.
@@ -114,9 +114,9 @@ impl Client {
         self.transport.ask(&call, None).json().await
     }
 
-    /// `POST /bots/{id}/keys` under that key: new credentials for the bot. This client keeps the old
-    /// ones, which are good for the grace that was asked for. Whoever has lost the answer asks again
-    /// with the same key, within half an hour of their end.
+    /// `POST /bots/{id}/keys` under that key: new credentials for the bot. This client keeps the old ones, which
+    /// are valid for the requested grace period. If the answer is lost, repeat the call with the same key, within
+    /// half an hour of their end.
     ///
     /// # Errors
     /// See [`ClientError`]; [`api_types::ProblemKind::Forbidden`] when this client's credentials were
@@ -148,8 +148,8 @@ impl Client {
         self.as_bot(&Call::get("GET /arena/observation", &[], Vec::new())).await
     }
 
-    /// `POST /arena/action` under a key of its own, so that a lost answer is asked for again and
-    /// the action is still performed once.
+    /// `POST /arena/action` with its own key, so that a call with a lost answer can be repeated and the action is
+    /// still performed once.
     ///
     /// ```no_run
     /// # async fn example(bot: arena_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -251,7 +251,7 @@ calls! { Client:
     ///     reasoning: None,
     ///     usage: None,
     /// };
-    /// // A key that names the bet: whoever sends it again places no second one.
+    /// // A key that names the bet: a repetition places no second one.
     /// let key = IdempotencyKey::named(&format!("bet:{}", market.id)).ok_or("a name")?;
     /// bot.bet_once(market.id, &bet, &key).await?;
     /// # Ok(())
@@ -296,7 +296,7 @@ calls! { Client:
     /// `GET /economy/rules/{digest}`: a set of figures that was in force, as positions name it.
     rules(digest: &str) -> KeptRules = as_anyone("GET /economy/rules/{digest}", [digest], Vec::new());
 
-    /// `GET /insights/{handle or id}`: what a bot cost, produced and faces if nobody acts.
+    /// `GET /insights/{handle or id}`: a bot's cost, results, and future if nothing changes.
     insights(handle_or_id: &str) -> Insights = as_anyone("GET /insights/{bot}", [handle_or_id], Vec::new());
 
     /// `GET /standings`: the wealthiest first.
@@ -325,8 +325,8 @@ calls! { Client:
     bot_ledger(bot: BotId, page: &PageQuery) -> Page<LedgerEntry>
         = as_anyone("GET /bots/{bot}/ledger", [&bot.to_string()], page.pairs());
 
-    /// `GET /bots/{id}/ledger/verify`: what the server finds. Whoever does not want to believe it
-    /// reads [`Client::bot_ledger`] and uses `ledger_core::ChainVerifier`.
+    /// `GET /bots/{id}/ledger/verify`: what the server finds. To check it without trust, read
+    /// [`Client::bot_ledger`] and use `ledger_core::ChainVerifier`.
     verify_ledger(bot: BotId) -> ChainVerification
         = as_anyone("GET /bots/{bot}/ledger/verify", [&bot.to_string()], Vec::new());
 }

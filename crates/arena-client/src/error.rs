@@ -1,4 +1,4 @@
-//! What a call can come to when it brings no answer.
+//! The errors of a call.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,17 +8,17 @@ use api_types::{Problem, ProblemKind};
 /// A call without the answer that was hoped for. No variant holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    /// The arena said no, and why.
+    /// The arena refused, with a reason.
     #[error("{0}")]
     Problem(Box<ProblemAnswer>),
     /// An error that did not come from the arena itself, e.g. from a proxy in front of it.
-    #[error("{endpoint} answered {status} and not as the arena does; is API_URL right?")]
+    #[error("{endpoint} answered {status} in an unexpected form; is API_URL right?")]
     Status {
         /// Method and URL.
         endpoint: String,
         /// The HTTP status.
         status: u16,
-        /// How long it asks to wait.
+        /// The requested wait.
         retry_after: Option<Duration>,
     },
     /// There was no whole answer in time. Whether a post took effect is not known.
@@ -46,7 +46,7 @@ pub enum ClientError {
     Malformed {
         /// Method and URL.
         endpoint: String,
-        /// What is wrong with it, in words.
+        /// What is wrong, in words.
         what: &'static str,
         /// Where, from 1; the text itself is not quoted, for it may be a credential.
         line: usize,
@@ -84,7 +84,7 @@ impl ClientError {
         }
     }
 
-    /// How long the arena, or a proxy in front of it, asks to wait.
+    /// The wait that the arena, or a proxy in front of it, requests.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             ClientError::Problem(problem) => problem.retry_after,
@@ -93,7 +93,7 @@ impl ClientError {
         }
     }
 
-    /// The same error for somebody who comes later, when only so much of the wait is left.
+    /// The same error for a later caller, with the remaining wait.
     pub(crate) fn with_wait(mut self, left: Duration) -> ClientError {
         match &mut self {
             ClientError::Problem(problem) => problem.retry_after = Some(left),
@@ -103,7 +103,7 @@ impl ClientError {
         self
     }
 
-    /// Whether the arena may answer the same call later: it did not answer, or said "not now".
+    /// Whether the arena may answer the same call later: it did not answer, or was unavailable.
     pub fn is_unavailable(&self) -> bool {
         match self {
             ClientError::Timeout { .. } | ClientError::Unreachable { .. } => true,
@@ -123,13 +123,13 @@ pub struct ProblemAnswer {
     pub problem_type: String,
     /// The kind of problem in a few words.
     pub title: String,
-    /// What went wrong this time, and what to do next.
+    /// What went wrong in this request, and what to do next.
     pub detail: String,
     /// The request's field that is wrong, where one is.
     pub field: Option<String>,
-    /// What the operator finds the request by.
+    /// The id by which the operator finds the request.
     pub request_id: String,
-    /// How long the arena asks to wait.
+    /// The wait that the arena requests.
     pub retry_after: Option<Duration>,
 }
 
@@ -171,7 +171,7 @@ pub enum SetupError {
     )]
     BaseUrl,
     /// The credential does not fit a header.
-    #[error("the credential holds characters that no HTTP header can carry")]
+    #[error("the credential has characters that are not allowed in an HTTP header")]
     Credential,
     /// The machine's certificates cannot be read, or the like.
     #[error("the HTTP client cannot be set up; are the system's certificates installed?")]

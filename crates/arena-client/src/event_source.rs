@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// What ends with an empty line: a message, a new position, or both.
+/// A block that ends with an empty line: a message, a new position, or both.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Block {
     /// The position behind it, where it names one.
@@ -30,7 +30,7 @@ pub(crate) struct EventSource {
 }
 
 impl EventSource {
-    /// Of blocks that have hardly more than `bytes_max` bytes.
+    /// Limits a block to about `bytes_max` bytes.
     pub(crate) fn new(bytes_max: usize) -> EventSource {
         EventSource {
             bytes_max,
@@ -43,12 +43,12 @@ impl EventSource {
         }
     }
 
-    /// The next block that came whole. What never does is nobody's.
+    /// The next block that came whole. An unfinished block is dropped.
     pub(crate) fn pop(&mut self) -> Option<Block> {
         self.ready.pop_front()
     }
 
-    /// How long the server wants whoever was cut off to wait, once it has said so.
+    /// The wait before a reconnection, once the server has set it.
     pub(crate) fn retry(&self) -> Option<Duration> {
         self.retry
     }
@@ -119,7 +119,7 @@ mod tests {
         Block { id: id.map(str::to_owned), kind: kind.to_owned(), data: data.map(str::to_owned) }
     }
 
-    /// What comes of the text in pieces of so many bytes.
+    /// The result of the text in pieces of this many bytes.
     fn read(text: &str, piece: usize) -> (Vec<Block>, Option<Duration>) {
         let mut source = EventSource::new(1024);
         for bytes in text.as_bytes().chunks(piece) {

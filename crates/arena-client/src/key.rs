@@ -18,11 +18,10 @@ impl IdempotencyKey {
         IdempotencyKey(Uuid::new_v4().to_string())
     }
 
-    /// A key that means something to the caller, e.g. a turn's number: whoever repeats the turn,
-    /// be it another process, uses the same. `None` unless it is 1 to 255 printable ASCII
-    /// characters without spaces. The answers of [`crate::Client::register`] and
-    /// [`crate::Client::rotate_keys`] hold secrets: for those take [`IdempotencyKey::random`], and keep
-    /// it as long as the answer may have to be asked for again.
+    /// A key with a meaning for the caller, e.g. a turn's number: a repetition of the turn, also by another
+    /// process, uses the same. `None` unless it is 1 to 255 printable ASCII characters without spaces. The
+    /// answers of [`crate::Client::register`] and [`crate::Client::rotate_keys`] contain secrets: for those use
+    /// [`IdempotencyKey::random`], and keep it as long as you may have to request the answer again.
     pub fn named(name: &str) -> Option<IdempotencyKey> {
         is_idempotency_key(name).then(|| IdempotencyKey(name.to_owned()))
     }
@@ -31,7 +30,7 @@ impl IdempotencyKey {
     pub(crate) fn must_be_random(&self) -> Result<(), ClientError> {
         guessable(&self.0).map_or(Ok(()), |_| {
             Err(ClientError::Request(
-                "the answer holds secrets: take IdempotencyKey::random() for this call",
+                "the answer contains secrets: take IdempotencyKey::random() for this call",
             ))
         })
     }

@@ -1,4 +1,4 @@
-//! A typed HTTP client for agents: how everybody who is not the arena itself talks to it.
+//! A typed HTTP client of the arena, for agents.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,14 +14,13 @@
 //! # }
 //! ```
 //!
-//! `examples/agent.rs` of the repository is a whole agent. What operators do is in [`Operator`], and
-//! [`Client::events`] tells what happens as it happens.
+//! `examples/agent.rs` of the repository is a whole agent. [`Operator`] has operators' calls, and
+//! [`Client::events`] returns live events.
 //!
-//! Tokens are fetched, kept and renewed here. A call is made up to three times, and only where that
-//! can do no harm: reads, posts under an `Idempotency-Key` (with the same key and body), and what a
-//! rate limit turned away. `Retry-After` is kept to within [`ClientConfig::patience`]. Every answer is
-//! bounded in time and size; of a stream, each event and each silence are. A secret is never in an
-//! error, a `Debug` text or a URL.
+//! Tokens are fetched, kept and renewed here. A call is made up to three times, but only if that is safe: reads,
+//! posts with an `Idempotency-Key` (with the same key and body), and calls refused by a rate limit. `Retry-After`
+//! is kept to within [`ClientConfig::patience`]. Every answer is bounded in time and size; of a stream, each
+//! event and each silence are. A secret is never in an error, a `Debug` text or a URL.
 //!
 //! This crate must never learn about Postgres, language models or personas.
 #![warn(clippy::missing_errors_doc)]
@@ -38,12 +37,12 @@ mod query;
 mod token;
 mod transport;
 
-/// What goes over the wire: an agent needs these types and no other crate for them.
+/// The types on the wire, so that an agent needs no other crate for them.
 pub use api_types;
 pub use client::{Client, Credential, Events};
 pub use error::{ClientError, ProblemAnswer, SetupError};
 pub use key::IdempotencyKey;
-/// Money, ids, handles: what the fields of those types are.
+/// Money, ids, handles: the types of their fields.
 pub use ledger_core;
 pub use operator::Operator;
 pub use query::{EventQuery, MarketQuery, PageQuery, PredictionQuery, StandingsQuery};

@@ -1,9 +1,8 @@
 //! One queue for the logins of all bots that share a transport.
 //!
-//! A login is the dearest thing an arena does for a stranger, so it admits few of them from one
-//! address. A process that starts with many bots must not spend all of them at once and then have
-//! every bot refused: a few log in at a time, and what the arena says to one of them ("not before")
-//! holds for all.
+//! A login is the dearest thing an arena does for a stranger, so it admits few of them from one address.
+//! A process that starts with many bots must not spend all of them at once and then have every bot
+//! refused: a few log in at a time, and a wait that the arena requests from one applies to all.
 
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
@@ -19,7 +18,7 @@ const AT_ONCE: usize = 2;
 
 pub(crate) struct LoginQueue {
     seats: Semaphore,
-    /// Until when the arena wants no login, and what it said.
+    /// Until when the arena refuses logins, and its error.
     closed: Mutex<Option<(Instant, ClientError)>>,
 }
 
@@ -28,8 +27,8 @@ impl LoginQueue {
         LoginQueue { seats: Semaphore::new(AT_ONCE), closed: Mutex::new(None) }
     }
 
-    /// Logs in when it is this caller's turn. Where the arena has asked for more time than `patience`,
-    /// it is not asked, and the caller is told what it said to another.
+    /// Logs in when it is this caller's turn. If the arena has requested a wait longer than `patience`, no login
+    /// is sent, and the caller gets the arena's earlier error.
     pub(crate) async fn wait_for<T>(
         &self,
         patience: Duration,

@@ -1,4 +1,4 @@
-//! What operators do: open markets and call them off, revive and retire bots.
+//! Operators' calls: open and void markets, revive and retire bots.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::transport::{Call, Proof, Retry, Transport};
 use crate::{ClientError, IdempotencyKey, SetupError};
 
 /// The arena as an operator works it. Each act is written to the audit log under the operator's name.
-/// Every call fails as [`ClientError`] says; refusals of its own are named with it.
+/// Every call can fail with [`ClientError`]; a call's own refusals are listed with it.
 ///
 /// ```no_run
 /// # async fn example(arena: arena_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -42,7 +42,7 @@ pub struct Operator {
 
 impl Client {
     /// A client of the same connections that acts for an operator with the arena's `ADMIN_TOKEN`.
-    /// `name` says who it is, for the ledger and the audit log.
+    /// `name` is the operator's name, for the ledger and the audit log.
     ///
     /// # Errors
     /// When name or token do not fit a header.
@@ -57,8 +57,8 @@ impl Client {
 }
 
 impl Operator {
-    /// `DELETE /bots/{handle or id}`: retires a bot for good; nobody is asked twice. Never repeated
-    /// by itself. When the answer is lost, [`Client::bot`] says whether it is retired.
+    /// `DELETE /bots/{handle or id}`: retires a bot permanently, without a confirmation. Never repeated
+    /// automatically. If the answer is lost, [`Client::bot`] shows whether it is retired.
     ///
     /// # Errors
     /// See [`ClientError`]; [`api_types::ProblemKind::BotStatus`] when it is retired already.
@@ -97,8 +97,8 @@ calls! { Operator:
     /// `POST /markets` under that key: opens a market. Criteria, bounty (credits) and deadline are
     /// checked as its source demands.
     ///
-    /// [`api_types::ProblemKind::InvalidField`] names the field that is wrong, and
-    /// [`api_types::ProblemKind::AlreadyIn`] says that the subject has a market already.
+    /// [`api_types::ProblemKind::InvalidField`] names the wrong field, and [`api_types::ProblemKind::AlreadyIn`]
+    /// means that the subject already has a market.
     open_market(market: &MarketRequest, key: &IdempotencyKey) -> Market
         = keyed("POST /markets", [], market, key);
 

@@ -1,4 +1,4 @@
-//! What lists can be asked for. All fields are optional; an empty query asks for the newest page.
+//! Queries of lists. All fields are optional; an empty query requests the newest page.
 
 use ledger_core::market::{MarketSource, MarketStatus};
 use ledger_core::prediction::PredictionStatus;
@@ -69,10 +69,10 @@ impl StandingsQuery {
 /// `GET /events`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventQuery {
-    /// Of these kinds alone; none stands for all of them.
+    /// Only these kinds; none means all of them.
     pub kinds: Vec<EventKind>,
-    /// What happened behind this position, which [`Events::position`](crate::Events::position) or the
-    /// `id` of an event said; without it, what happens from now on.
+    /// Events after this position, which is [`Events::position`](crate::Events::position) or the `id` of an
+    /// event; without it, events from now on.
     pub since: Option<String>,
 }
 

@@ -50,7 +50,7 @@ impl Tokens {
         Ok(header)
     }
 
-    /// Forgets the token that was refused, unless somebody has replaced it meanwhile.
+    /// Removes the refused token, unless it was replaced meanwhile.
     pub(crate) async fn forget(&self, refused: &HeaderValue) {
         let mut current = self.current.lock().await;
         if current.as_ref().is_some_and(|token| token.header == refused) {
@@ -67,7 +67,7 @@ impl Tokens {
         // Asking twice gives two tokens and nothing else.
         let call = Call::send("POST /auth/token", &[], &request, Retry::Reads)?;
         let login = async {
-            // Not when the queue was entered: that may have been long ago.
+            // Not the time of entering the queue, which may be long ago.
             let asked_at = Instant::now();
             let answer: TokenAnswer = transport.ask(&call, None).json().await?;
             Ok((asked_at, answer))

@@ -33,8 +33,8 @@ pub struct ClientConfig {
     pub base_url: Url,
     /// For one attempt, from the connection to the last byte.
     pub timeout: Duration,
-    /// No new attempt begins when this much time has passed since the first. An arena that asks by
-    /// `Retry-After` for more than is left gets no other attempt; the error says how long it asked for.
+    /// No new attempt begins when this much time has passed since the first. If `Retry-After` is longer than the
+    /// remaining time, there is no further attempt; the error has the requested wait.
     pub patience: Duration,
     /// A stream of events that brings nothing for this long is taken for cut. The arena sends a sign of
     /// life every 15 seconds.
@@ -58,17 +58,17 @@ impl ClientConfig {
 pub(crate) struct Call<'a> {
     /// As `docs/openapi.json` has it: `GET /bots/{bot}/ledger`.
     pub(crate) operation: &'static str,
-    /// What takes the place of the names in its path, in their order, not yet escaped.
+    /// The values for the names in its path, in their order, not yet escaped.
     pub(crate) names: &'a [&'a str],
     pub(crate) query: Pairs,
     /// JSON.
     pub(crate) body: Option<Vec<u8>>,
     pub(crate) retry: Retry<'a>,
-    /// Who an operator is in their own words, or where a stream of events goes on.
+    /// An operator's own name, or the position of a stream of events.
     pub(crate) headers: Vec<(&'static str, HeaderValue)>,
 }
 
-/// What makes a repetition harmless.
+/// Why a repetition is safe.
 #[derive(Clone, Copy)]
 pub(crate) enum Retry<'a> {
     /// The call reads only, or has no effect worth the name.
@@ -99,7 +99,7 @@ impl<'a> Call<'a> {
         Ok(Call { body: Some(body), retry, ..Call::get(operation, names, Vec::new()) })
     }
 
-    /// The same call, which then only says what it would do.
+    /// The same call as a dry run.
     pub(crate) fn dry(mut self) -> Self {
         self.query.push((DRY_RUN, "true".to_owned()));
         self
@@ -172,7 +172,7 @@ impl Exchange<'_> {
         serde_json::from_slice(&body).map_err(|error| self.malformed(&error))
     }
 
-    /// Exchanges and leaves the answer's body to the caller, who has to bound it.
+    /// Sends the request and leaves the answer's body to the caller, which must limit it.
     pub(crate) async fn open(self) -> Result<Response, ClientError> {
         let attempt = || self.in_time(self.answer());
         self.repeat(attempt).await
@@ -306,7 +306,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// What was asked, for messages: `GET http://127.0.0.1:8000/bots/me`.
+    /// The request, for messages: `GET http://127.0.0.1:8000/bots/me`.
     pub(crate) fn endpoint(self) -> String {
         let base = self.transport.base_url.as_str().trim_end_matches('/');
         let path: Vec<&str> = self.call.path().collect();
@@ -333,16 +333,16 @@ impl Retry<'_> {
         let asked = error.retry_after();
         let may_help = match error {
             ClientError::Unreachable { .. } => true,
-            // The answer is lost or late. What is kept under a key can be asked for again; a read
-            // that took this long is not worth more of the caller's time.
+            // The answer is lost or late. A call with a key can be repeated; a read that took this long is not
+            // repeated.
             ClientError::Timeout { .. } => is_keyed,
             ClientError::Problem(problem) => match problem.kind {
                 Some(
                     ProblemKind::PriceStale | ProblemKind::ArenaPaused | ProblemKind::HouseBudget,
                 ) => false,
                 Some(ProblemKind::IdempotencyConflict | ProblemKind::Internal) => is_keyed,
-                // Nothing was done, so even a refusal without a key may be asked again; without a
-                // word on when, it would only be refused again.
+                // Nothing was done, so even a refused call without a key may be repeated; without `Retry-After`
+                // it would only be refused again.
                 Some(ProblemKind::TooManyRequests) => problem.retry_after.is_some(),
                 _ => matches!(problem.status, 502..=504),
             },

@@ -1,7 +1,7 @@
-//! `BACKUP_KEY`: what manifests of backups are authenticated with. It is kept apart from them.
+//! `BACKUP_KEY`: authenticates manifests of backups. It is kept apart from them.
 //!
-//! A manifest holds the SHA-256 of its dump, so whoever cannot compute the manifest's HMAC can change
-//! neither. A key says nothing but whether a manifest was made by somebody who has it.
+//! A manifest contains the SHA-256 of its dump, so neither can be changed without the key of the manifest's HMAC.
+//! A key only proves that the maker of a manifest had it.
 
 use std::collections::BTreeMap;
 
@@ -19,14 +19,14 @@ pub(crate) const BACKUP_KEY: &str = "BACKUP_KEY";
 pub(crate) const BACKUP_KEY_PREVIOUS: &str = "BACKUP_KEY_PREVIOUS";
 /// 256 bits in hex.
 const KEY_CHARS: usize = 64;
-/// Keeps what is authenticated here apart from anything else that the same bytes could mean.
+/// Separates this use of the key from other uses of the same bytes.
 const PURPOSE: &[u8] = b"ledgerdome-backup-manifest\n";
 const ID_PURPOSE: &[u8] = b"ledgerdome-backup-key-id\n";
 const ID_CHARS: usize = 16;
 /// The field of a manifest that the HMAC does not cover.
 const FIELD: &str = "authentication";
 
-/// What a manifest says of its authentication.
+/// A manifest's authentication.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Authentication {
@@ -83,13 +83,13 @@ impl Keys {
 }
 
 impl Key {
-    /// Names the key and tells nothing else of it: the key is 256 random bits.
+    /// Identifies the key without revealing it: the key is 256 random bits.
     pub(crate) fn id(&self) -> String {
         let hash = Sha256::new().chain_update(ID_PURPOSE).chain_update(self.0).finalize();
         Hash(hash.into()).to_string().chars().take(ID_CHARS).collect()
     }
 
-    /// What authenticates a manifest with these fields.
+    /// The HMAC of a manifest with these fields.
     pub(crate) fn authenticate(&self, manifest: &impl Serialize) -> anyhow::Result<Authentication> {
         let body = canonical(serde_json::to_value(manifest)?)?;
         Ok(Authentication {
@@ -106,7 +106,7 @@ impl Key {
     }
 }
 
-/// The bytes that are authenticated: the same whatever wrote the file, and for fields to come.
+/// The authenticated bytes: independent of the writer of the file, and also for future fields.
 fn canonical(manifest: Value) -> anyhow::Result<Vec<u8>> {
     let Value::Object(fields) = manifest else {
         bail!("a manifest is an object");

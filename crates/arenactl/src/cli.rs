@@ -16,7 +16,7 @@ use crate::commands::{
     name = "arenactl",
     display_name = "ledgerdome-arenactl",
     disable_help_subcommand = true,
-    after_help = "Settings come from the environment and from .env beside the workspace.\n\
+    after_help = "Settings come from the environment and from the workspace's .env.\n\
     Exit codes: 0 done, 78 a setting is wrong, 69 something cannot be reached, \
     2 the command line is wrong, 1 anything else."
 )]
@@ -24,7 +24,7 @@ pub(crate) struct Cli {
     /// Print one JSON object instead of words
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Who acts, for the audit log: else ARENACTL_OPERATOR, else the system's user (behind sudo its caller)
+    /// Your name for the audit log; default: ARENACTL_OPERATOR, else the system's user (with sudo its caller)
     #[arg(long, global = true, value_name = "NAME", alias = "operator")]
     pub(crate) by: Option<Operator>,
     #[command(subcommand)]
@@ -39,9 +39,8 @@ pub(crate) enum Command {
     Migrate,
     /// Create the hosted bots of BOTS_DIR that are missing, each with its grant and its API key
     ///
-    /// Keys go to BOTS_ENV_FILE (.env.bots) before the bot exists, so that an interrupted run is
-    /// simply repeated. A persona that cannot be read is named and the others go on; it is a
-    /// failure only when none of the files can be used.
+    /// Keys go to BOTS_ENV_FILE (.env.bots) before the bot exists, so that an interrupted run is simply repeated.
+    /// An unreadable persona is reported and the others are processed; it is a failure only if no file is usable.
     Genesis,
     /// Store the hash of each API key in BOTS_ENV_FILE (.env.bots) with its hosted bot
     ///
@@ -49,7 +48,7 @@ pub(crate) enum Command {
     SyncKeys,
     /// Bring a dead bot back to life with a balance
     Revive(revive::Args),
-    /// Take a bot out for good; what it has left is burnt
+    /// Retire a bot permanently; its remaining balance is burned
     Retire(retire::Args),
     /// Show how a market's outcome follows from the evidence that was kept
     ///
@@ -57,22 +56,22 @@ pub(crate) enum Command {
     Resolve(resolve::Args),
     /// Call an unsettled market off: the living get their stakes back
     VoidMarket(void_market::Args),
-    /// Hold the arena, one bot or one market: nobody is charged, nobody acts, nothing is paid
+    /// Pause the arena, one bot or one market: no charges, no actions, no payouts
     ///
-    /// When it has answered, nothing moves any more. Reads, operators and price samples go on.
+    /// When it has returned, no money moves. Reads, operators' commands and price samples continue.
     Pause(pause::PauseArgs),
-    /// Let the arena, one bot or one market go on
+    /// Resume the arena, one bot or one market
     Resume(pause::ResumeArgs),
     /// Show tick, price and its age, bots, and the errors of the last minute
     ///
-    /// It asks Postgres and reads logs; no service need run. With --services or --watch it shows the processes
-    /// that `up` started: exit code 0 when all are ready, 1 when one is not, 3 when nobody watches them.
+    /// It queries Postgres and reads logs; the services need not run. With --services or --watch it shows the
+    /// processes that `up` started: exit code 0 if all are ready, 1 if one is not, 3 if they are not supervised.
     Status(status::Args),
-    /// Show the audit log, newest first: all but what agents do themselves
+    /// Show the audit log, newest first: all except agents' own actions
     Audit(audit::Args),
-    /// Recompute every hash and balance of every chain, and name what is broken
+    /// Recompute every hash and balance of every chain, and report faults
     ///
-    /// Exits with 0 when the ledger is sound and with 1 when it is not.
+    /// Exits with 0 if the ledger is sound and with 1 if not.
     InspectLedger(inspect_ledger::Args),
     /// Dump everything (needs DATABASE_OWNER_URL and pg_dump) with an audit of the same moment
     ///
@@ -81,46 +80,44 @@ pub(crate) enum Command {
     Backup(backup::Args),
     /// Fill the empty database of RESTORE_DATABASE_URL from a backup, and prove that it is the same
     ///
-    /// Needs the BACKUP_KEY that the backup was made under (or that one in BACKUP_KEY_PREVIOUS).
-    /// What was restored is an arena of its own from then on: tokens, cursors and positions in
-    /// streams of the other one are refused.
+    /// Needs the BACKUP_KEY that the backup was made under (or that one in BACKUP_KEY_PREVIOUS). The restored
+    /// database is a separate arena: it refuses tokens, cursors and positions in streams of the other one.
     Restore(restore::Args),
-    /// Make the database of DATABASE_OWNER_URL an arena of its own, after Postgres was put back in time
+    /// Make the database of DATABASE_OWNER_URL a separate arena, after a recovery of Postgres to a point in time
     ///
     /// Stop the services first. Tokens, cursors and positions in streams of before are refused from
-    /// then on. Ends in the whole audit. Does nothing if the schema is not what the migrations make.
+    /// then on. Ends in the whole audit. Does nothing if the schema differs from the migrations.
     AfterRecovery(after_recovery::Args),
-    /// Write one bot's ledger or everybody's, one JSON object a line
+    /// Write the ledger of one bot or of all, one JSON object on each line
     ///
-    /// One consistent moment, also while the arena runs. Its last line tells how much there is.
+    /// One consistent moment, also while the arena runs. Its last line has the counts.
     Export(export::Args),
     /// Recompute every hash and balance in a file of `export`; needs no database and no settings
     ///
-    /// Exits with 0 when the file is sound and with 1 when it is not.
+    /// Exits with 0 if the file is sound and with 1 if not.
     VerifyExport(verify_export::Args),
-    /// Try every configured credential and say which fail and why
+    /// Test every configured credential and report failures with their reasons
     ///
-    /// Compares the schema with what the migrations make, too: tables, triggers, functions, owners,
-    /// privileges and roles.
+    /// Also compares the schema with the migrations: tables, triggers, functions, owners, privileges and roles.
     DebugAuth(debug_auth::Args),
-    /// Put another Postgres role in the place of the one in .env, while everything runs
+    /// Replace the Postgres role in .env, while everything runs
     ///
     /// Needs a superuser. Safe to repeat after an interruption at any step. In the end it tries every
     /// credential, as `debug-auth` does.
     RotateRole(rotate_role::Args),
-    /// Put another password in the place of the one in REDIS_URL, while everything runs
+    /// Replace the password in REDIS_URL, while everything runs
     ///
-    /// Both are good until the services have gone over. Safe to repeat after an interruption at any
+    /// Both are valid until the services use the new one. Safe to repeat after an interruption at any
     /// step. In the end it tries every credential.
     RotateRedis(rotate_redis::Args),
-    /// Put another SECRET_KEY in the place of the one in .env, while everything runs
+    /// Replace SECRET_KEY in .env, while everything runs
     ///
-    /// What was made under the old one stays good until `--finish`. Safe to repeat after an
+    /// Data made with the old one stays valid until `--finish`. Safe to repeat after an
     /// interruption at any step.
     RotateSecretKey(rotate_secrets::Args),
-    /// Put another ADMIN_TOKEN in the place of the one in .env, while everything runs
+    /// Replace ADMIN_TOKEN in .env, while everything runs
     ///
-    /// The old one stays good until `--finish`.
+    /// The old one stays valid until `--finish`.
     RotateAdminToken(rotate_secrets::Args),
 }
 
@@ -129,14 +126,14 @@ pub(crate) enum Command {
 pub(crate) enum ServicesCommand {
     /// Start Postgres, Redis and the services, in order, and keep them up until Ctrl-C or SIGTERM
     ///
-    /// What `.env` lacks is written there. Postgres and Redis are private ones in .data (ARENA_DATA_DIR),
-    /// unless URLs of others are given. Programs are those beside this one (ARENA_BIN_DIR).
+    /// It adds missing settings to `.env`. Postgres and Redis are private ones in .data (ARENA_DATA_DIR),
+    /// unless URLs of others are given. It uses the programs next to this one (ARENA_BIN_DIR).
     Up,
-    /// Stop what `up` started, or what a killed one left behind, and wait for it
+    /// Stop the processes that `up` started, or leftovers of a killed one, and wait for them
     Stop,
     /// Show the last lines of a log, and follow it on a terminal
     Logs(services::LogsArgs),
-    /// Delete the private Postgres and Redis and the logs; asks first
+    /// Delete the private Postgres and Redis and the logs, after a confirmation
     Reset(services::ResetArgs),
 }
 

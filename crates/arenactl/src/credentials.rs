@@ -1,7 +1,7 @@
 //! `.env.bots`: the API keys of the hosted bots, one line each, `MOMENTUM_MIA_API_KEY=…`.
 //!
-//! It is the only place where these keys exist in the clear. Whoever changes it holds a lock on its
-//! directory, replaces the file as a whole with mode 0600, and keeps every other line as it is.
+//! It is the only place where these keys exist in the clear. A change locks its directory, replaces the whole
+//! file with mode 0600, and keeps every other line unchanged.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -26,7 +26,7 @@ const HEADER: &str = "\
 # hashes. After changing one, run `arenactl sync-keys`.
 ";
 
-/// The file as it was read, or as it was last written. Without `Debug`: it holds secrets.
+/// The file as it was read, or as it was last written. Without `Debug`: it contains secrets.
 pub(crate) struct Credentials {
     path: PathBuf,
     text: String,
@@ -41,11 +41,11 @@ impl Credentials {
             Err(error) if error.kind() == ErrorKind::NotFound => (Vec::new(), false),
             Err(error) => return Err(unusable(path, format!("which cannot be read: {error}"))),
         };
-        // A line that is none might be somebody's key; going on would replace it.
+        // A malformed line might be a bot's key, which a change would replace.
         if let Some(fault) = EnvFile::parse(&bytes).faults.first() {
             return Err(unusable(path, format!("whose {fault}")));
         }
-        let text = String::from_utf8(bytes).context("what was just read as UTF-8 is none")?;
+        let text = String::from_utf8(bytes).context("the text just read as UTF-8 is not UTF-8")?;
         Ok(Credentials { path: path.to_owned(), text, exists })
     }
 
@@ -67,11 +67,10 @@ impl Credentials {
     }
 }
 
-/// The file in the hands of the one process that may change it.
+/// The file, locked for changes by this process.
 pub(crate) struct LockedCredentials {
     credentials: Credentials,
-    /// On the directory, because the file itself is replaced. It ends with the process, whatever
-    /// ends that.
+    /// On the directory, because the file itself is replaced. It ends with the process in any case.
     _lock: File,
 }
 
@@ -84,7 +83,7 @@ impl std::ops::Deref for LockedCredentials {
 }
 
 impl LockedCredentials {
-    /// Waits until nobody else changes the file, then reads it.
+    /// Waits until no other process changes the file, then reads it.
     pub(crate) async fn acquire(path: &Path) -> Result<LockedCredentials, Failure> {
         let path = path.to_owned();
         tokio::task::spawn_blocking(move || {

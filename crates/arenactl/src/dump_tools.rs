@@ -1,5 +1,5 @@
-//! `pg_dump` and `pg_restore`: found, told where Postgres is without a password on their command
-//! line, and run to their end.
+//! `pg_dump` and `pg_restore`: found, given the connection without a password on their command line, and run to
+//! their end.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -17,7 +17,7 @@ pub(crate) fn find(sources: &Sources, name: &str, server_major: i64) -> anyhow::
     let fitting = versions().filter(|(major, _)| *major >= server_major);
     let programs = fitting.map(|(major, dir)| (major, dir.join(name)));
     let oldest = programs.filter(|(_, program)| program.is_file()).min();
-    // Elsewhere than on Debian it is in PATH, and says itself when it is too old.
+    // On other systems than Debian it is in PATH, and itself reports if it is too old.
     let elsewhere = || on_path(sources, name);
     oldest.map(|(_, program)| program).or_else(elsewhere).ok_or_else(|| {
         anyhow!(
@@ -35,7 +35,7 @@ pub(crate) fn command(program: &Path, url: &SecretString) -> anyhow::Result<Comm
             .ok_or_else(|| anyhow!("the URL has a percent sign that encodes nothing"))
     };
     let mut command = Command::new(program);
-    // What somebody exported for psql is about another server.
+    // Variables exported for psql may be for another server.
     command
         .env_clear()
         .env("LC_ALL", "C")
@@ -54,7 +54,7 @@ pub(crate) fn command(program: &Path, url: &SecretString) -> anyhow::Result<Comm
     Ok(command)
 }
 
-/// What the URL says of encryption, as libpq's variables.
+/// The URL's parameters of encryption, as libpq's variables.
 fn tls_of(url: &Url) -> impl Iterator<Item = (&'static str, String)> {
     [("sslmode", "PGSSLMODE"), ("sslrootcert", "PGSSLROOTCERT")].into_iter().filter_map(
         |(parameter, variable)| {
@@ -65,7 +65,7 @@ fn tls_of(url: &Url) -> impl Iterator<Item = (&'static str, String)> {
     )
 }
 
-/// Runs it; what it says on stderr is the error. What it reads on stdin is the caller's to say.
+/// Runs it; its stderr is the error. The caller sets its stdin.
 pub(crate) async fn run(mut command: Command, what: &str) -> anyhow::Result<()> {
     // Not `output`, which would take the caller's standard output away.
     let run = async { command.spawn()?.wait_with_output().await };

@@ -1,4 +1,4 @@
-//! Changes one line of the `.env` file. Every other line stays as it is, whatever it says.
+//! Changes one line of the `.env` file. Every other line stays unchanged.
 
 use std::fs;
 use std::io;
@@ -59,8 +59,7 @@ pub(crate) async fn write(
     .with_context(|| format!("cannot write to {shown}"))
 }
 
-/// The file's text. One that has a line which is not understood stays as it is: what is added to it might
-/// never be read.
+/// The file's text. A file with a malformed line stays unchanged: an added line might never be read.
 fn understood(path: &Path) -> io::Result<String> {
     let bytes = fs::read(path)?;
     if let Some(fault) = EnvFile::parse(&bytes).faults.first() {

@@ -1,14 +1,13 @@
-//! The file that `export` writes and `verify-export` believes nothing of: one JSON object a line, or CSV
-//! (RFC 4180, with line feeds) that says the same in [`COLUMNS`].
+//! The file that `export` writes and `verify-export` checks without trust: one JSON object on each line, or CSV
+//! (RFC 4180, with line feeds) with the same data in [`COLUMNS`].
 //!
-//! First every entry of a chain, with the names of `GET /ledger`; behind the last one
-//! `{"head": …}`, which tells where the chain ends; then the next chain, bots in ascending order.
-//! The last line is `{"end": …}` with the counts and the digest of all heads. A file that was cut,
-//! wherever that was, lacks a head or its end.
+//! First every entry of a chain, with the names of `GET /ledger`; after the last one `{"head": …}`, the chain's
+//! end; then the next chain, bots in ascending order. The last line is `{"end": …}` with the counts and the
+//! digest of all heads. A file that was cut, wherever that was, lacks a head or its end.
 //!
-//! In CSV a head is a row whose `entry_type` is `HEAD`, and the end one whose `entry_type` is `END`: it has
-//! the one bot that was asked for as `bot_id`, the count of entries as `sequence`, format and count of bots
-//! as `reference`, and the digest as `hash`.
+//! In CSV a head is a row whose `entry_type` is `HEAD`, and the end one whose `entry_type` is `END`: it has the
+//! one requested bot as `bot_id`, the count of entries as `sequence`, format and count of bots as `reference`,
+//! and the digest as `hash`.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -80,7 +79,7 @@ impl Parsed {
             END => {
                 let (format, bots) = of("reference")
                     .split_once(" bots=")
-                    .ok_or("reference tells no format and count of bots")?;
+                    .ok_or("reference has no format and count of bots")?;
                 let only_bot = match of("bot_id") {
                     "" => None,
                     _ => Some(BotId(number("bot_id")?)),
@@ -112,7 +111,7 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// What stands before everything else.
+    /// The beginning of the file.
     pub(crate) fn begin(self, out: &mut impl Write) -> io::Result<()> {
         match self {
             Form::Jsonl => Ok(()),
@@ -245,7 +244,7 @@ pub(crate) struct EndFields {
     pub(crate) format: String,
     /// The moment of the snapshot.
     pub(crate) as_of: Timestamp,
-    /// The one bot that was asked for; absent when it was everybody.
+    /// The one requested bot; absent for all bots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) only_bot: Option<BotId>,
     pub(crate) bots: u64,

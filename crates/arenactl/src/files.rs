@@ -1,4 +1,4 @@
-//! The lock of whoever changes credentials step by step.
+//! The lock for stepwise changes of credentials.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
@@ -8,14 +8,14 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow};
 use supervisor::files::resolve;
 
-/// Held by whoever changes credentials step by step: one at a time for a settings file.
+/// Held during stepwise changes of credentials: one at a time for a settings file.
 pub(crate) struct Alone {
     /// The system lets go of the lock with it, however the process ends.
     _lock: File,
 }
 
 impl Alone {
-    /// `None` if there is no such file, which nobody will change then.
+    /// `None` if there is no such file, so there is nothing to lock.
     pub(crate) fn beside(settings: &Path) -> anyhow::Result<Option<Alone>> {
         if !settings.exists() {
             return Ok(None);
@@ -26,7 +26,7 @@ impl Alone {
         match lock.try_lock() {
             Ok(()) => Ok(Some(Alone { _lock: lock })),
             Err(TryLockError::WouldBlock) => Err(anyhow!(
-                "another rotation is at work and holds {shown}: wait for its end, then run this again"
+                "another rotation is running and has locked {shown}: wait for its end, then run this again"
             )),
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("cannot lock {shown}"))
@@ -35,8 +35,8 @@ impl Alone {
     }
 }
 
-/// It is empty and stays, and is for those whom the settings are for: root must not keep their owner
-/// from it, nor others be able to hold it.
+/// It is empty, stays, and has the settings' owner: root must not lock the owner out, and others must not be able
+/// to hold it.
 fn open_lock(path: &Path, settings: &Path) -> io::Result<File> {
     match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}

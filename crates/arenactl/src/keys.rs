@@ -23,8 +23,8 @@ pub(crate) fn password() -> anyhow::Result<SecretString> {
     random_text("").map(SecretString::from)
 }
 
-/// The stored form of the key, with that of an API secret which nobody knows: hosted bots log in by
-/// their key alone, and no credential column may be empty.
+/// The stored form of the key, with that of an unknown API secret: hosted bots log in only by their key, and no
+/// credential column may be empty.
 pub(crate) async fn credentials(key: &SecretString) -> anyhow::Result<Credentials> {
     let secret = SecretString::from(random_text("lds_")?);
     Ok(Credentials {
@@ -55,7 +55,7 @@ pub(crate) enum Verdict {
     UnusableHash,
 }
 
-/// Compares each key with the hash beside it, several at once, and answers in their order.
+/// Compares each key with its hash, several at once, and returns the results in their order.
 pub(crate) async fn compare(pairs: Vec<(SecretString, String)>) -> anyhow::Result<Vec<Verdict>> {
     let at_once = std::thread::available_parallelism().map_or(1, usize::from).min(HASHERS_MAX);
     futures_util::stream::iter(pairs)

@@ -3,10 +3,10 @@
 //! `rotate-role`, `rotate-redis`, `rotate-secret-key`, `rotate-admin-token`; and the supervisor's: `up`, `stop`,
 //! `logs`, `reset`.
 //!
-//! Each works from any directory, reads only the settings it needs, says what it did (in words, or
-//! with `--json` as one object), and exits non-zero when it failed: 78 a setting is wrong, 69
-//! something cannot be reached, 2 the command line is wrong, 1 the rest. Money moves through `db`
-//! alone; hashes and balances are computed by `ledger-core` alone, and nothing here shows a secret.
+//! Each works from any directory, reads only the settings it needs, prints its result (as text, or with `--json`
+//! as one object), and exits non-zero if it failed: 78 a setting is wrong, 69 something cannot be reached, 2 the
+//! command line is wrong, 1 the rest. Money moves through `db` alone; hashes and balances are computed by
+//! `ledger-core` alone, and nothing here shows a secret.
 
 /// Ends a function with a [`Failure`](daemon::process::Failure), as `anyhow::bail!` does with an error.
 macro_rules! fail {
@@ -84,7 +84,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
 enum Stopped {
     /// It could not do its work; nothing was printed yet.
     BeforeReport(Failure),
-    /// It did its work and reported, and what it found is bad.
+    /// It did its work and reported, and the result is bad.
     ByReport(Failure),
 }
 
@@ -107,13 +107,13 @@ async fn dispatch(command: Command, by: Option<Operator>, format: Format) -> Res
     let mut sources = Sources::load();
     let _alone = if command.is_rotation() {
         let alone = files::Alone::beside(sources.file()).map_err(Failure::from)?;
-        // What another one wrote until a moment ago.
+        // The last write of another process.
         sources = Sources::load();
         alone
     } else {
         None
     };
-    // Only a command that acts needs a name: a malformed one must not keep a log from being written.
+    // Only an acting command needs a name: a malformed one must not prevent the log.
     let who = || operator::acting(&sources, by.as_ref()).map_err(Failure::from);
     match command {
         Command::Migrate => {
@@ -192,8 +192,7 @@ async fn dispatch(command: Command, by: Option<Operator>, format: Format) -> Res
     Ok(())
 }
 
-/// Shows what was done, and writes it to the audit log after that: an act that is over does not lose its
-/// report, whatever becomes of the log.
+/// Shows the result, and then writes it to the audit log: a completed act is reported even if the log fails.
 async fn show_then<R: Serialize + Display>(
     format: Format,
     report: &R,

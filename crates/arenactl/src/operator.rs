@@ -1,5 +1,5 @@
-//! Who acts: the name that entries, posts and the audit log keep. It is a claim of whoever holds the
-//! credentials, and proves nothing.
+//! The operator's name in entries, posts and the audit log. It is a claim of the holder of the credentials, and
+//! proves nothing.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -37,7 +37,7 @@ pub(crate) fn acting(sources: &Sources, given: Option<&Operator>) -> Result<Oper
     }
 }
 
-/// By the user's number and not by what the environment says, which stays as it was over a `su`.
+/// By the user's number and not by the environment, which a `su` leaves unchanged.
 fn system_user(
     uid: Option<u32>,
     accounts: &str,
@@ -70,7 +70,7 @@ fn fitted(name: &str) -> Option<Operator> {
     name.parse().ok()
 }
 
-/// Writes to the audit log what was done outside of a transaction that writes there itself. The setting
+/// Records in the audit log an act outside of a transaction that records it itself. The setting
 /// names the database.
 pub(crate) async fn record(
     sources: &Sources,

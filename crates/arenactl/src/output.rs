@@ -1,4 +1,4 @@
-//! What the operator reads: words for people, or one JSON object for machines, on stdout.
+//! The output for the operator: text for people, or one JSON object for machines, on stdout.
 //!
 //! The only module that writes to stdout. Prompts and failures go to stderr, so that stdout can be
 //! piped.
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::Stopped;
 
-/// What can be bad although the command did its work.
+/// Results that can be bad although the command worked.
 pub(crate) trait Judged {
     fn verdict(self) -> Result<(), Failure>;
 }
@@ -25,7 +25,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// Prints what a command did.
+    /// Prints a command's result.
     pub(crate) fn show<R: Serialize + Display>(self, report: &R) -> Result<(), Failure> {
         let mut out = BufWriter::new(io::stdout().lock());
         let written = match self {
@@ -35,13 +35,13 @@ impl Format {
                 .and_then(|()| writeln!(out)),
         };
         match written.and_then(|()| out.flush()) {
-            // Whoever reads has seen enough, as in `arenactl … | head`.
+            // The reader has closed the pipe, as in `arenactl … | head`.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             other => Ok(other.context("cannot write to standard output")?),
         }
     }
 
-    /// Prints what a command found, which may be bad.
+    /// Prints a command's findings, which may be bad.
     pub(crate) fn judge<R: Serialize + Display + Judged>(self, report: R) -> Result<(), Stopped> {
         self.show(&report)?;
         report.verdict().map_err(Stopped::ByReport)
@@ -51,7 +51,7 @@ impl Format {
     pub(crate) fn show_failure(self, failure: &Failure) {
         if self == Format::Json {
             let object = json!({ "error": failure.to_string(), "exit_code": failure.exit_code() });
-            // If stdout is gone, the exit code still tells.
+            // If stdout is closed, the exit code still reports the result.
             let _ = writeln!(io::stdout().lock(), "{object}");
         }
     }

@@ -1,4 +1,4 @@
-//! The way to Postgres: bounded in time, and with errors that say where it is and what to do.
+//! Connections to Postgres: bounded in time, with errors that have its address and the next step.
 
 use std::fmt;
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Postgres {
         attempt.map_err(|refused| refused.place.unreachable(refused.error))
     }
 
-    /// Like [`Postgres::connect`], for who wants to know no more than what went wrong.
+    /// Like [`Postgres::connect`], for callers that only need the error.
     pub(crate) async fn attempt(
         setting: &'static str,
         url: &SecretString,
@@ -101,7 +101,7 @@ impl Postgres {
         self.database.get().await.map_err(|error| self.failure(error, "cannot get a connection"))
     }
 
-    /// What an error of the database means for the command. `failed` begins the sentence that the
+    /// The command's error for an error of the database. `failed` begins the sentence that the
     /// error ends ("cannot revive Mia").
     pub(crate) fn failure(&self, error: DbError, failed: impl Into<String>) -> Failure {
         if matches!(error, DbError::Unavailable(_) | DbError::Contended(_)) {

@@ -1,12 +1,11 @@
-//! The one way from a bot to its model, and the cap on what that may cost a day.
+//! The only access of a bot to its model, and the daily limit of its cost.
 //!
-//! Before each call the most that it can cost is set aside in Postgres, where every runner sees it;
-//! after the call the real cost takes its place. What became of a call that brought no answer is not
-//! known, so its reservation stays, unless the provider certainly did nothing for it. A runner that
-//! dies in between leaves the reservation standing: the cap may be reached early, never exceeded by
-//! more than a provider that does not keep to its own token limit.
+//! Before each call its highest possible cost is reserved in Postgres, where every runner sees it; after the call
+//! the real cost replaces it. The cost of a call without an answer is unknown, so its reservation stays, unless
+//! the provider certainly did nothing. If a runner crashes in between, the reservation stays: the limit may be
+//! reached early, and can be exceeded only if a provider ignores its own token limit.
 //!
-//! A [`Mind`] does not give its model away: there is no call beside the cap.
+//! A [`Mind`] does not expose its model: no call can bypass the limit.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -22,13 +21,13 @@ use tracing::{info, warn};
 
 use crate::metrics;
 
-/// What a chat's frame may add to the texts of a prompt, in tokens.
+/// The most tokens that a chat's format adds to the texts of a prompt.
 pub const OVERHEAD_TOKENS: u64 = 500;
 
 /// Whether a bot's thinking has a price and an end.
 #[derive(Clone)]
 pub enum Spending {
-    /// Whatever it costs.
+    /// Without a limit.
     Unlimited,
     Capped(DailyCap),
 }
@@ -45,9 +44,9 @@ pub struct DailyCap {
 pub struct Mind {
     model: Model,
     spending: Spending,
-    /// What calls are counted by, capped or not.
+    /// The prices for calls, limited or not.
     prices: Arc<PriceBook>,
-    /// The day of which the log knows already that it has nothing left.
+    /// The day for which the used-up limit was already logged.
     said: Mutex<Option<SpendingDay>>,
 }
 
@@ -55,13 +54,13 @@ pub struct Mind {
 #[derive(Debug, thiserror::Error)]
 pub enum MindError {
     /// The call was not made.
-    #[error("the bot's thinking has cost all it may today (LLM_DAILY_USD)")]
+    #[error("the bot's model calls have used up today's limit (LLM_DAILY_USD)")]
     Spent,
     /// The call was not made.
-    #[error("{model} has no price in the price book, so its calls cannot be held to LLM_DAILY_USD")]
+    #[error("{model} has no price in the price book, so LLM_DAILY_USD cannot limit its calls")]
     Unpriced { model: String },
     /// The call was not made.
-    #[error("what thinking has cost today cannot be read: {0}")]
+    #[error("today's cost of model calls cannot be read: {0}")]
     Database(#[from] DbError),
     #[error(transparent)]
     Model(#[from] LlmError),
@@ -77,7 +76,7 @@ impl Mind {
     /// # Errors
     /// See [`MindError`].
     pub async fn complete(&self, bot_id: BotId, prompt: &Prompt) -> Result<Completion, MindError> {
-        // Before anything is set aside or counted: no call would be made.
+        // Before anything is reserved or counted: no call would be made.
         self.model.is_open()?;
         let cap = match &self.spending {
             Spending::Unlimited => return Ok(self.call(prompt).await.0?),
@@ -97,7 +96,7 @@ impl Mind {
         Ok(result?)
     }
 
-    /// The call itself, which is counted whatever comes of it.
+    /// The call itself, which is always counted.
     async fn call(&self, prompt: &Prompt) -> (Result<Completion, LlmError>, TurnUsage) {
         let began = Instant::now();
         let (result, used) = collect(self.model.complete(prompt)).await;
@@ -113,7 +112,7 @@ impl Mind {
         bot_id: BotId,
         most: Money,
     ) -> Result<LlmReservation, MindError> {
-        // The connection is given back before the model is asked.
+        // The connection is returned before the call of the model.
         let mut conn = cap.database.get().await?;
         match schedules::reserve_llm(&mut conn, bot_id, most, cap.usd).await? {
             Allowance::Granted(reservation) => Ok(reservation),
@@ -128,11 +127,11 @@ impl Mind {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if said.replace(day) != Some(day) {
             let cap_usd = cap.usd;
-            info!(%bot_id, %day, %cap_usd, "no more thinking today: LLM_DAILY_USD is reached");
+            info!(%bot_id, %day, %cap_usd, "no more model calls today: LLM_DAILY_USD is reached");
         }
     }
 
-    /// No text has more tokens than bytes, and no answer more than were asked for. Whether the
+    /// A text has at most as many tokens as bytes, and an answer at most the requested number. Whether the
     /// input is cached is not known beforehand, so the dearer price counts.
     fn greatest_cost(&self, prompt: &Prompt) -> Result<Money, MindError> {
         let bytes = prompt.system.len().saturating_add(prompt.user.len());
@@ -147,8 +146,8 @@ impl Mind {
             .ok_or_else(|| MindError::Unpriced { model: format!("{provider}/{model}") })
     }
 
-    /// What one call cost, by the price of the model that answered; `None` where that has none, or
-    /// where the provider did not say what it used.
+    /// The cost of one call, by the price of the answering model; `None` if it has none, or if the provider did
+    /// not report usage.
     fn real_cost(&self, used: &TurnUsage) -> Option<Money> {
         if used.llm_calls != 1 || used.unreported_calls != 0 {
             return None;

@@ -25,28 +25,28 @@ use crate::lookup::{ANSWER_LIMIT, Lookup};
 use crate::persona::{Filed, LlmChoices, Persona, Refused, Roster, key_name};
 use crate::prices;
 
-/// Port of `/health` and `/ready` unless `BOT_RUNNER_HEALTH_PORT` says otherwise.
+/// Port of `/health` and `/ready` unless `BOT_RUNNER_HEALTH_PORT` is set.
 pub const HEALTH_PORT: u16 = 8003;
 const API_URL: &str = "http://127.0.0.1:8000";
 const BOTS_DIR: &str = "bots";
 const BOTS_ENV_FILE: &str = ".env.bots";
 const OPENAI_URL: &str = "https://api.openai.com/v1";
-/// What one bot's thinking may cost a day, in US dollars.
+/// The daily limit of one bot's model calls, in US dollars.
 const LLM_DAILY_USD: Money = Money::cents(100);
-/// Who asks Wikipedia, unless `CONTACT` says.
+/// The contact for Wikipedia, unless `CONTACT` is set.
 const CONTACT: &str = env!("CARGO_PKG_REPOSITORY");
 const LLM_TIMEOUT_SECONDS: u64 = 30;
 const LLM_TIMEOUT_SECONDS_MAX: u64 = 300;
 /// Loops hold a connection for one short statement at a time.
 const POOL_SIZE: usize = 4;
-/// So that a market that never moves does not make every bot decide the same for ever.
+/// So that bots do not always decide the same if the market never moves.
 const MOCK_SEED: u64 = 1;
 
-/// What the runner needs to know at start.
+/// The settings of the runner.
 pub struct Config {
     pub postgres: PostgresSettings,
     pub health_address: SocketAddr,
-    /// The names it is asked under.
+    /// Its host names.
     pub hosts: Hosts,
     /// Of the arena, without a bot's credential.
     pub arena: Client,
@@ -58,7 +58,7 @@ pub struct Config {
     pub staff: Staff,
 }
 
-/// Who runs, and who does not.
+/// The bots that run, and those that do not.
 pub struct Staff {
     /// The bots to run, at least one.
     pub bots: Vec<KeyedPersona>,
@@ -151,7 +151,7 @@ impl Models {
         Ok(Models { config, default, named: HashMap::new() })
     }
 
-    /// The model for a persona's choices; the mock is itself whatever name it is called by.
+    /// The model for a persona's choices; the mock ignores the model's name.
     ///
     /// # Errors
     /// When the configuration cannot work with that model.
@@ -192,8 +192,8 @@ fn read_models(reader: &mut Reader<'_>) -> Option<Models> {
         (None, _) if is_given => return None,
         (None, Environment::Development) => ProviderKind::Mock,
         (None, Environment::Production) => {
-            // Bots that only pretend to think must be somebody's decision.
-            reader.problem("LLM_PROVIDER", "is not set: in production say mock or openai");
+            // The mock in production must be an explicit decision.
+            reader.problem("LLM_PROVIDER", "is not set: in production set mock or openai");
             return None;
         }
     };
@@ -228,18 +228,18 @@ fn read_openai(reader: &mut Reader<'_>) -> Option<OpenAiConfig> {
     })
 }
 
-/// What one bot's thinking may cost a day.
+/// The daily limit of one bot's model calls.
 #[derive(Clone, Debug)]
 pub struct DailyLimit {
     /// `None` is no limit.
     pub usd: Option<Money>,
-    /// What calls cost, capped or not.
+    /// The prices of calls, limited or not.
     pub prices: Arc<PriceBook>,
 }
 
 fn read_limit(reader: &mut Reader<'_>) -> Option<DailyLimit> {
     let path = reader.raw("PRICE_BOOK").map(|_| reader.path_or("PRICE_BOOK", ""));
-    // Read whatever the limit: a book with a fault must not lie in wait.
+    // Read with any limit: a faulty book must be found at the start.
     let prices = prices::load(path.as_deref())
         .map_err(|fault| reader.problem("PRICE_BOOK", format!("cannot be used: {fault}")))
         .ok();
@@ -259,7 +259,7 @@ fn read_limit(reader: &mut Reader<'_>) -> Option<DailyLimit> {
     Some(DailyLimit { usd, prices })
 }
 
-/// A cap on what has no price would be no cap.
+/// Without a price the limit would have no effect.
 fn check_prices(
     reader: &mut Reader<'_>,
     models: &mut Models,

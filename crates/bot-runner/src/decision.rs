@@ -1,8 +1,8 @@
-//! From what a model wrote to a wager: pure, exact, and inside every limit.
+//! From a model's output to a wager: pure, exact, and inside every limit.
 //!
-//! A model proposes; this decides. Whatever the text says, no stake leaves the limits, nothing
-//! is rounded up, and no float is computed with. A text that makes no sense is an error, never a
-//! guess: the bot then loses its turn, not its money.
+//! A model proposes; this decides. For any text, stakes stay within the limits, nothing is rounded up, and no
+//! float is used. A text that makes no sense is an error, never a guess: the bot then loses its turn, not its
+//! money.
 
 use ledger_core::prediction::Direction;
 use ledger_core::research::AnswerError;
@@ -16,7 +16,7 @@ use crate::persona::Fraction;
 use crate::reading::{confidence, decimal, is_word, reasoning, share};
 use crate::strategy::{self, Strategy};
 
-/// What the bot has, as the arena said last.
+/// The bot's credits by the arena's last answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     pub balance: Money,
@@ -25,7 +25,7 @@ pub struct Standing {
     pub open_stake: Money,
 }
 
-/// What a wager may be: the arena's rules and the persona's own.
+/// The limits of a wager: the arena's rules and the persona's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub stake_min: Money,
@@ -37,7 +37,7 @@ pub struct Limits {
     pub min_confidence: Confidence,
 }
 
-/// What the bot does with its turn.
+/// The bot's decision for its turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     Predict {
@@ -57,15 +57,15 @@ pub enum Action {
 pub enum Waiting {
     #[error("the model chose to wait")]
     Chosen,
-    #[error("the model is less confident than it takes")]
+    #[error("the model's confidence is too low")]
     Unsure,
-    #[error("what the model chose cannot be done now")]
+    #[error("the model's choice is not possible now")]
     NotPossible,
-    #[error("thinking has cost all that it may today")]
+    #[error("model calls have used up today's limit")]
     Spent,
-    #[error("no more predictions may be open")]
+    #[error("the limit of open predictions is reached")]
     TooManyOpen,
-    #[error("what may still be staked is less than the smallest stake")]
+    #[error("the allowed stake is less than the smallest stake")]
     NothingToStake,
 }
 
@@ -80,17 +80,17 @@ pub enum Unusable {
     Action,
     #[error("the model's direction is neither UP nor DOWN")]
     Direction,
-    #[error("the model's confidence is no decimal from 0 to 1")]
+    #[error("the model's confidence is not a decimal from 0 to 1")]
     Confidence,
-    #[error("the model's stake_fraction is no decimal from 0 to 1")]
+    #[error("the model's stake_fraction is not a decimal from 0 to 1")]
     StakeFraction,
     #[error("the model's answer {0}")]
     Answer(#[from] AnswerError),
-    #[error("the model's bets are no list")]
+    #[error("the model's bets are not a list")]
     Bets,
 }
 
-/// What the model is asked to write; more fields do no harm.
+/// The requested output of the model; further fields are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Proposal {
@@ -100,8 +100,8 @@ struct Proposal {
     reasoning: Value,
 }
 
-/// The most that a wager could be now; `Err` when there cannot be one, whatever a model says.
-/// Asked before the model is, so that nobody pays for thoughts without consequence.
+/// The highest possible wager now; `Err` if none is possible. Checked before the model call, so that no call is
+/// paid without a possible action.
 ///
 /// # Errors
 /// Why the bot has to wait.

@@ -1,12 +1,12 @@
 //! The hosted bots: each observes, decides and acts through the API, as any other agent would.
 //!
-//! Start with [`runner`] (who runs which bot) and [`turn`] (what a turn is). What a bot may do with
-//! one is in [`strategy`]; [`decision`], [`research`] and [`portfolio`] are where a model's words
-//! become a stake, and they are pure. [`budget`] is the one way to a model.
+//! Start with [`runner`] (the schedule of bots) and [`turn`] (one turn). [`strategy`] has a bot's possible
+//! actions; [`decision`], [`research`] and [`portfolio`] compute stakes from a model's output, and they are pure.
+//! [`budget`] is the one way to a model.
 //!
-//! This service must never touch money but by the API. It uses Postgres for one thing: the
-//! schedule, so that no restart skips a turn, repeats one or forgets what thinking cost, and several
-//! runners share the bots.
+//! This service must never touch money but by the API. It uses Postgres only for the schedule and the budget, so
+//! that a restart neither skips nor repeats a turn nor loses the spent amount, and several runners share the
+//! bots.
 
 pub mod budget;
 pub mod config;

@@ -1,7 +1,7 @@
 //! The lookup tool: an encyclopedia's article by its title.
 //!
-//! Looking something up is thinking: nothing is written anywhere, and nothing is paid for. The fee
-//! comes with an answer that says the tool was used, which only a lookup that found something can.
+//! Looking something up is thinking: nothing is written anywhere, and nothing is paid for. The fee is due for an
+//! answer that declares the use of the tool, which only a successful lookup does.
 
 use std::fmt;
 use std::future::Future;
@@ -16,7 +16,7 @@ use tracing::debug;
 
 use service::clock;
 
-/// Attempts, where the encyclopedia asks us to go slower or does not answer in time.
+/// Attempts, if the encyclopedia requests fewer requests or does not answer in time.
 pub const TRIES: u32 = 3;
 /// Before the second attempt; each pause after it is twice the one before.
 pub const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -25,11 +25,11 @@ pub const ANSWER_LIMIT: Duration = Duration::from_secs(4);
 /// For the whole lookup: three answers and the pauses between them.
 pub const LOOKUP_LIMIT: Duration = Duration::from_secs(20);
 
-/// What [`Encyclopedia::by_title`] returns.
+/// The result of [`Encyclopedia::by_title`].
 pub type ArticleFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Article, SourceError>> + Send + 'a>>;
 
-/// Something that knows articles by their titles.
+/// A source of articles by title.
 pub trait Encyclopedia: Send + Sync {
     /// Asks once.
     fn by_title<'a>(&'a self, title: &'a str) -> ArticleFuture<'a>;
@@ -52,8 +52,8 @@ impl Lookup {
         Lookup { encyclopedia }
     }
 
-    /// The article, or `None` when there is nothing to be had in time. A title that is not known is
-    /// not asked for again, nor is an answer that makes no sense.
+    /// The article, or `None` when there is nothing to be had in time. An unknown title and an invalid answer are
+    /// not retried.
     pub async fn article(&self, title: &str) -> Option<Article> {
         timeout(LOOKUP_LIMIT, self.persist(title)).await.unwrap_or_else(|_| {
             debug!("lookup given up after {LOOKUP_LIMIT:?}");

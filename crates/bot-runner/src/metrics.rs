@@ -1,4 +1,4 @@
-//! What Prometheus is told of hosted bots and of what their models cost.
+//! Metrics of hosted bots and of their models' costs.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::turn::Outcome;
 static HOSTED: Declared<IntGauge> =
     gauge("arena_hosted_bots", "Bots that this runner keeps going.");
 static TURNS: Declared<IntCounterVec> =
-    counters("arena_turns_total", "Turns of hosted bots, by what came of them.", &["outcome"]);
+    counters("arena_turns_total", "Turns of hosted bots, by result.", &["outcome"]);
 static CALL_DURATION: Declared<HistogramVec> = durations(
     "gen_ai_client_operation_duration_seconds",
     "How long a language model takes to answer.",
@@ -32,18 +32,17 @@ static TOKENS: Declared<IntCounterVec> = counters(
 );
 static COST: Declared<CounterVec> = sums(
     "arena_llm_cost_usd_total",
-    "What calls cost by the price book, in US dollars. Calls without a price add nothing.",
+    "The cost of calls by the price book, in US dollars. Calls without a price add nothing.",
     &["model"],
 );
 
 static UNPRICED: Declared<IntCounterVec> = counters(
     "arena_llm_unpriced_calls_total",
-    "Calls whose cost nobody knows: of a model without a price, without a word on what they used, or \
-     without an answer.",
+    "Calls with unknown cost: of a model without a price, without reported usage, or without an answer.",
     &["model"],
 );
 
-/// Says at each scrape what depends on the moment.
+/// Sets at each scrape the values that depend on the moment.
 pub(crate) fn watch(database: &Database) {
     service::metrics::watch_pool(database);
     TURNS.begin_with(&["acted", "waited", "refused", "failed"]);
@@ -64,8 +63,8 @@ pub(crate) fn turn(outcome: &Outcome) {
     TURNS.with_label_values(&[outcome]).inc();
 }
 
-/// One call, with what it used and cost as far as that is known. `model` is the one that was asked;
-/// tokens and cost are those of the one that answered.
+/// One call, with its usage and cost, if known. `model` is the requested one; tokens and cost are
+/// those of the answering one.
 pub(crate) fn call(
     model: &str,
     failure: Option<&LlmError>,

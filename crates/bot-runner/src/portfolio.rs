@@ -1,7 +1,7 @@
 //! How much a bot bets on which markets: pure, exact, and inside every limit.
 //!
-//! A model names sides and how sure it is of them; the stakes are not its to choose. The surest bet
-//! comes first, and each gets its share of the balance or what is left of the turn's limit.
+//! A model names sides and how sure it is of them; the stakes are not its to choose. The bet with the highest
+//! confidence comes first, and each gets its share of the balance or the rest of the turn's limit.
 
 use arena_client::api_types::{Market, Parameters};
 use ledger_core::economy::EntropyFee;
@@ -32,23 +32,23 @@ pub struct Pick {
     pub market: MarketId,
     pub side: Side,
     pub confidence: Confidence,
-    /// What the market's pool still takes.
+    /// The amount that the market's pool still accepts.
     pub room: Money,
     pub reasoning: Option<String>,
 }
 
-/// A pick with what is staked on it.
+/// A pick with its stake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stake {
     pub pick: Pick,
     pub stake: Money,
 }
 
-/// What bounds the stakes.
+/// The limits of the stakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Purse {
     pub balance: Money,
-    /// What the coming tick costs.
+    /// The fee of the next tick.
     pub fee: Money,
     pub stake_min: Money,
     /// Bets that one request may place.
@@ -74,7 +74,7 @@ impl Purse {
         self.balance.checked_sub(self.fee).map_or(Money::ZERO, |left| share(left, TOTAL_SHARE))
     }
 
-    /// Whether there can be a bet at all, whatever a model says.
+    /// Whether any bet is possible.
     pub fn is_open(&self) -> bool {
         let limit = self.limit();
         self.bets_max > 0 && limit.is_positive() && limit >= self.stake_min
@@ -92,8 +92,8 @@ fn fee(idle_streak: i32, parameters: &Parameters) -> Money {
     fee.of(idle_streak)
 }
 
-/// Gives each pick its stake, the surest first. What is too unsure, comes too late or finds too
-/// little left is left out, and so is a second pick on one market.
+/// Gives each pick its stake, the surest first. Picks with too little confidence, too late, or without enough
+/// credits left are omitted, and so is a second pick on one market.
 pub fn allot(mut picks: Vec<Pick>, purse: &Purse) -> Vec<Stake> {
     let mut left = purse.limit();
     let mut stakes: Vec<Stake> = Vec::new();

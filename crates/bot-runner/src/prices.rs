@@ -5,7 +5,7 @@ use std::path::Path;
 use ledger_core::price_book::PriceBook;
 use personas::{one_line, read_text};
 
-/// What is used when `PRICE_BOOK` names no file.
+/// The default if `PRICE_BOOK` names no file.
 const BUILT_IN: &str = include_str!("../../../deploy/price-book.yaml");
 const BUILT_IN_NAME: &str = "deploy/price-book.yaml (built in)";
 /// A book of a thousand models is smaller.

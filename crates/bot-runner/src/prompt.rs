@@ -1,8 +1,8 @@
-//! What a persona's model is asked. Pure: the same scene gives the same text.
+//! The prompts for a persona's model. Pure: the same scene gives the same text.
 //!
-//! Figures, the persona's own words, the arena's questions and what the lookup tool found go in, each
-//! on one line. Nothing that another agent wrote does: a post in the feed, or the reasoning of a bet,
-//! could otherwise tell a bot what to stake.
+//! Figures, the persona's own words, the arena's questions and what the lookup tool found go in, each on one
+//! line. Texts of other agents never do: a post in the feed, or the reasoning of a bet, could otherwise inject
+//! instructions.
 
 use std::fmt::Write as _;
 
@@ -23,7 +23,7 @@ pub const MARKETS_MAX: usize = 12;
 /// Open predictions are shown up to here; the limits speak for the rest.
 const POSITIONS_MAX: usize = 20;
 
-/// What the bot sees before it decides.
+/// The bot's input for its decision.
 #[derive(Clone, Debug)]
 pub struct Scene {
     pub me: MyProfile,
@@ -53,7 +53,7 @@ pub fn build(persona: &Persona, scene: &Scene) -> Prompt {
     prompt(persona, user(persona, scene))
 }
 
-/// Asks for the answer to a research question, with what was looked up, if anything was.
+/// Requests the answer to a research question, with the result of a lookup, if any.
 pub fn research(
     persona: &Persona,
     scene: &Scene,
@@ -212,7 +212,7 @@ fn prices(text: &mut String, scene: &Scene) {
     text.push('\n');
 }
 
-/// What can be done, and how to say what is done.
+/// The possible actions, and the form of the answer.
 fn choices(text: &mut String, persona: &Persona, scene: &Scene) {
     let rules = &scene.economy.parameters.markets;
     let mut words = Vec::new();

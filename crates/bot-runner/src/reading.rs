@@ -1,4 +1,4 @@
-//! Reads single fields of what a model wrote: exact, tolerant of form, never guessing.
+//! Reads single fields of a model's output: exact, tolerant of form, never guessing.
 
 use ledger_core::{Confidence, Decimal8, Money, post};
 use serde_json::Value;

@@ -15,27 +15,27 @@ use crate::reading::{confidence, is_word, reasoning};
 /// An answer is given above this confidence only; at or below it the bot looks it up first.
 pub const CONFIDENCE_ABOVE: Decimal8 = Decimal8::hundredths(50);
 
-/// What the model thinks the answer is.
+/// The model's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal {
     pub answer: Answer,
     pub confidence: Confidence,
-    /// Whether the model asks for the lookup tool.
+    /// Whether the model requests the lookup tool.
     pub asks: bool,
     pub reasoning: Option<String>,
 }
 
-/// What an answer may cost.
+/// The cost of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
     pub balance: Money,
     pub stake: Money,
-    /// What it costs more with the tool.
+    /// The additional fee for the tool.
     pub lookup_fee: Money,
 }
 
 impl Terms {
-    /// Whether the bot can pay for an answer that it knew by itself.
+    /// Whether the bot can pay for an answer without a lookup.
     pub fn afford_answer(&self) -> bool {
         self.stake <= self.balance
     }
@@ -51,13 +51,13 @@ impl Proposal {
         self.asks || !self.is_sure()
     }
 
-    /// Whether it is sure enough to be said.
+    /// Whether the confidence is high enough to answer.
     pub fn is_sure(&self) -> bool {
         self.confidence.decimal() > CONFIDENCE_ABOVE
     }
 }
 
-/// What the model is asked to write; more fields do no harm.
+/// The requested output of the model; further fields are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Written {
@@ -67,7 +67,7 @@ struct Written {
     reasoning: Value,
 }
 
-/// Reads what a model answers. A page id may be written as a number.
+/// Reads a model's answer. A page id may be written as a number.
 ///
 /// # Errors
 /// When the text is no answer.
@@ -87,7 +87,7 @@ pub fn read(text: &str) -> Result<Proposal, Unusable> {
     })
 }
 
-/// The title of the article that a question is about, if that is what decides it.
+/// The title of the question's article, if an article decides it.
 pub fn title_of(market: &Market) -> Option<String> {
     let criteria: ArticleCriteria = serde_json::from_value(market.criteria.clone()).ok()?;
     Some(criteria.article.as_str().to_owned())

@@ -1,19 +1,18 @@
-//! Who runs which bot, and when: one loop a bot, a schedule in Postgres that all runners share.
+//! The schedule of bots: one loop for each bot, a schedule in Postgres that all runners share.
 //!
-//! A bot's loop claims its turn when that is due, takes it, and completes it. Of several runners
-//! one gets each claim; a claim lasts a little longer than a turn can, so a dead runner's bots
-//! are taken over by then. The turn's number is also the key under which its action is performed
-//! once, so a turn that was cut off in the middle may safely be taken again.
+//! A bot's loop claims its turn when that is due, takes it, and completes it. One of several runners gets each
+//! claim. A claim lasts a little longer than the longest turn; after that, another runner takes over the bots of
+//! a crashed one. The turn's number is also the idempotency key of its action, so an interrupted turn can safely
+//! be repeated.
 //!
-//! A turn that a stop cuts off, or that the arena cannot take just now, is not completed but put
-//! off: it keeps its number, its due time and so its key, and is neither skipped nor repeated. One
-//! that a runner has put off for longer than the bot's interval is completed all the same, because
-//! the next is due by then, or when a model or the arena that asked for time has had it.
+//! A turn that a stop interrupts, or that the arena cannot accept now, is not completed but deferred: it keeps
+//! its number, its due time and so its key, and is neither skipped nor repeated. A turn deferred for longer than
+//! the bot's interval is completed anyway, because the next one is due then, or after the wait that a model or
+//! the arena requested.
 //!
-//! A loop ends when its bot is DEAD or RETIRED, or when its key is refused; the others go on. A
-//! retired bot never comes back. For the others the roster check looks every
-//! [`Pace::roster_check`] whether an operator has revived the bot or synchronised its key, and
-//! then begins a new loop.
+//! A loop ends when its bot is DEAD or RETIRED, or when its key is refused; the others continue. A
+//! retired bot never comes back. For the others the roster check looks every [`Pace::roster_check`]
+//! whether an operator has revived the bot or synchronised its key, and then begins a new loop.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,13 +39,13 @@ const FIRST_TURN_SECONDS_MAX: i64 = 20;
 const FAILURE_PAUSE: Duration = Duration::from_secs(3);
 /// While another runner has a bot's turn.
 const CLAIMED_PAUSE: Duration = Duration::from_secs(1);
-/// A turn that was taken is worth a few attempts to say so.
+/// The completion of a turn is retried a few times.
 const RELEASE_ATTEMPTS: u32 = 3;
 /// A turn that the arena could not take comes again after this time.
 const DEFER_SECONDS: i64 = 10;
-/// Whoever asks for more than this is looked at again after it: what asked may have been mended.
+/// After a longer requested wait, the bot is tried again after this time: the cause may be repaired.
 const DEFER_SECONDS_MAX: i64 = 60 * 60;
-/// Bots that were all asked to wait come back within this time, each at its own moment.
+/// Bots that were all asked to wait return within this time, each at a different moment.
 const SPREAD_SECONDS: i64 = 5;
 
 /// How often the runner looks, and how long it waits at its end.
@@ -57,7 +56,7 @@ pub struct Pace {
     /// The longest that a loop sleeps before it looks at the schedule again: another runner, or an
     /// operator, may have changed it.
     pub schedule_check: Duration,
-    /// What turns that have begun may still take once a stop is requested.
+    /// The time for running turns after a stop was requested.
     pub grace: Duration,
 }
 
@@ -78,7 +77,7 @@ pub enum End {
     Stopped,
     #[error("the bot is {0}")]
     NotAlive(BotStatus),
-    #[error("the arena refuses its key, or does not know the bot: run `arenactl sync-keys`")]
+    #[error("the arena refuses its key, or has no such bot: run `arenactl sync-keys`")]
     KeyRefused,
     #[error("its loop panicked; see above")]
     Panicked,
@@ -115,8 +114,8 @@ impl Runner {
         self.ended.subscribe()
     }
 
-    /// Runs until the shutdown. Turns that have begun are finished, within [`Pace::grace`], and
-    /// the leases of all others given back.
+    /// Runs until the shutdown. Running turns are finished, within [`Pace::grace`], and the leases of all others
+    /// are released.
     pub async fn run(self) {
         let mut roster = Roster::new(&self.bots);
         for index in 0..self.bots.len() {
@@ -145,7 +144,7 @@ struct Roster<'a> {
     loops: JoinSet<End>,
     running: HashMap<Id, usize>,
     ends: HashMap<usize, End>,
-    /// What was last said in the log about a bot that ended, so that it is said once.
+    /// The last log message about a bot that ended, so that it is logged once.
     said: HashMap<usize, End>,
 }
 
@@ -218,7 +217,7 @@ impl<'a> Roster<'a> {
     }
 }
 
-/// How a claimed turn is given back.
+/// How a claimed turn is released.
 #[derive(Clone, Copy, Debug)]
 enum Release {
     /// It is over, and the next is due so long after this one was, or from now.
@@ -227,7 +226,7 @@ enum Release {
     Deferred { seconds: i64 },
 }
 
-/// Which turn a loop has put off, and since when.
+/// The turn that a loop has deferred, and since when.
 #[derive(Clone, Copy, Debug)]
 struct Deferral {
     turns: i64,
@@ -284,7 +283,7 @@ impl Inner {
                     return Err(End::NotAlive(BotStatus::Dead));
                 }
                 Err(error) => {
-                    warn!(bot = %handle, %error, "the arena does not say who the bot is");
+                    warn!(bot = %handle, %error, "the arena did not return the bot's id");
                     pause = pause.max(error.retry_after().unwrap_or_default());
                 }
             }
@@ -312,7 +311,7 @@ impl Inner {
                 Duration::ZERO => CLAIMED_PAUSE,
                 until => until,
             },
-            // The row is gone with its bot, or Postgres is: the next claim will tell.
+            // The row or Postgres is gone: the next claim reports it.
             Ok(None) | Err(_) => FAILURE_PAUSE,
         };
         let pause = pause.min(self.pace.schedule_check);
@@ -339,7 +338,7 @@ impl Inner {
         let outcome = tokio::select! {
             outcome = bot.take_turn(&key, turn.due_at).instrument(span) => outcome,
             () = self.grace_is_over() => {
-                // Whether it has acted or not: the key tells the arena that it is the same turn.
+                // Whether it has acted or not: by the key the arena recognises the same turn.
                 warn!(bot = %bot.persona.handle, "the turn did not end in time and is cut off");
                 self.release(bot, turn, Release::Deferred { seconds: 0 }).await;
                 return Some(End::Stopped);
@@ -381,14 +380,14 @@ impl Inner {
             match self.try_release(turn, release).await {
                 Ok(true) => return,
                 Ok(false) => {
-                    return warn!(%bot, "another runner took the turn over before it was given back");
+                    return warn!(%bot, "another runner took over the turn before it was released");
                 }
                 Err(error) if attempt == RELEASE_ATTEMPTS || !error.retryable() => {
-                    // Its action is safe: whoever takes the turn again uses the same key.
-                    return warn!(%bot, %error, "the turn cannot be given back; its lease runs out");
+                    // Its action is safe: a repetition of the turn uses the same key.
+                    return warn!(%bot, %error, "the turn cannot be released; its lease expires");
                 }
                 Err(error) => {
-                    debug!(%bot, %error, "the turn cannot be given back yet");
+                    debug!(%bot, %error, "the turn cannot be released yet");
                     self.shutdown.sleep(FAILURE_PAUSE).await;
                 }
             }
@@ -406,7 +405,7 @@ impl Inner {
     }
 }
 
-/// How a turn is given back after its outcome. `deferral` is what the loop has put off so far.
+/// How a turn is released after its outcome. `deferral` is the loop's deferral so far.
 fn release_after(
     outcome: &Outcome,
     bot: &HostedBot,
@@ -445,14 +444,13 @@ fn release_after(
     Release::Deferred { seconds }
 }
 
-/// The name of a turn's action. It stays the same until the turn is completed, whoever takes it;
-/// the due time is in it for the case that a bot's schedule begins anew.
+/// The name of a turn's action. It stays the same until the turn is completed, for any runner; it contains the
+/// due time in case a bot's schedule is restarted.
 fn key_of(turn: &Turn) -> Option<IdempotencyKey> {
     IdempotencyKey::named(&format!("turn-{}-{}", turn.turns, turn.due_at.micros()))
 }
 
-/// The time from now until then, as this machine's clock sees it; Postgres' clock has the last
-/// word when the turn is claimed.
+/// The time from now until then, by this machine's clock; Postgres' clock decides when the turn is claimed.
 fn until(then: Timestamp) -> Duration {
     let micros = then.micros().saturating_sub(clock::now().micros());
     Duration::from_micros(micros.try_into().unwrap_or(0))

@@ -1,4 +1,4 @@
-//! The bot runner as a process: connects, waits for the arena, runs the bots, says how it is.
+//! The bot runner as a process: connects, waits for the arena, runs the bots, reports its health.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +63,7 @@ pub async fn run(config: Config, pace: Pace, shutdown: Shutdown) -> Result<(), F
     Ok(())
 }
 
-/// Each fault on a line of its own, before anything else can go wrong.
+/// Each fault on its own line, before other errors.
 fn show_refused(config: &Config) {
     for refused in &config.staff.refused {
         for fault in &refused.faults {
@@ -132,7 +132,7 @@ fn staff(config: Config, database: &Database) -> Result<Vec<HostedBot>, Failure>
     Ok(bots)
 }
 
-/// What `/ready` says about the bots themselves.
+/// The part of `/ready` about the bots.
 #[derive(Clone)]
 struct RosterView {
     count: usize,

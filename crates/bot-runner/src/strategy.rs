@@ -1,4 +1,4 @@
-//! What a bot may do with its turn, and which of it a model chose. Pure.
+//! A bot's possible actions in its turn, and the model's choice. Pure.
 
 use llm::output;
 use serde::Deserialize;
@@ -27,7 +27,7 @@ pub enum Strategy {
     Wait,
 }
 
-/// What can be done at all. A model is asked only if anything can.
+/// The possible actions. The model is only called if there is one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     pub research: bool,
@@ -55,7 +55,7 @@ impl Options {
 struct Proposal {
     #[serde(default)]
     strategy: Value,
-    /// What some models call it.
+    /// Other names that some models use.
     #[serde(default)]
     action: Value,
 }

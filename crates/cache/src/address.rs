@@ -1,7 +1,7 @@
-//! What a URL of Redis says: where it is, who logs in, and whether the way there is encrypted.
+//! A URL of Redis: address, user and encryption.
 //!
 //! `rediss://` is TLS: the certificate must be signed by a CA that the machine trusts, or by one of
-//! `?sslrootcert=`, the absolute path of a file in PEM, and must be made for the host of the URL. There is
+//! `?sslrootcert=`, the absolute path of a file in PEM, and must be issued for the host of the URL. There is
 //! no way to take any certificate.
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::error::{CacheError, CacheResult};
 
 const ROOT_CERTIFICATE: &str = "sslrootcert";
 
-/// A client that has connected to nobody yet.
+/// A client that is not connected yet.
 ///
 /// # Errors
 /// [`CacheError::Url`] if the URL cannot be read, [`CacheError::Certificate`] if its CA cannot.
@@ -37,7 +37,7 @@ pub(crate) fn client(url: &str) -> CacheResult<Client> {
     }
     let pem = std::fs::read(&path).map_err(|error| unusable(&error))?;
     if !pem.windows(BEGIN.len()).any(|part| part == BEGIN) {
-        return Err(unusable(&"it holds no certificate in PEM"));
+        return Err(unusable(&"it has no certificate in PEM"));
     }
     let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem) };
     Client::build_with_tls(url, certificates).map_err(|error| unusable(&error))
@@ -45,12 +45,12 @@ pub(crate) fn client(url: &str) -> CacheResult<Client> {
 
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-/// A client that only knows who logs in, and reads no file.
+/// A client with only the user, without reading a file.
 pub(crate) fn login(url: &str) -> CacheResult<Client> {
     Client::open(split(url)?.0).map_err(|_| CacheError::Url)
 }
 
-/// The URL without the parameter that only we understand, and what that says.
+/// The URL without our own parameter, and its value.
 fn split(text: &str) -> CacheResult<(Url, Option<String>)> {
     let mut url = Url::parse(text).map_err(|_| CacheError::Url)?;
     let root = url

@@ -1,4 +1,4 @@
-//! What can go wrong between the arena and Redis.
+//! Errors between the arena and Redis.
 
 use std::error::Error as _;
 
@@ -24,29 +24,29 @@ pub enum CacheError {
     /// Redis answers, and takes no writes.
     #[error("Redis refuses writes: {0}")]
     WritesRefused(&'static str),
-    /// The CA that the URL names is none.
+    /// The URL's CA is invalid.
     #[error("Redis cannot be reached over TLS: {0}")]
     Certificate(String),
     /// Redis answered with an error, such as that it is still loading.
     #[error("Redis refused the command: {0}")]
     Refused(String),
-    /// What is stored under a key, or answered, is not what this crate writes.
+    /// A stored value, or an answer, does not have this crate's form.
     #[error("Redis holds something unexpected: {0}")]
     Corrupt(String),
 }
 
 impl CacheError {
-    /// What anybody may be shown of it: a text that is always the same, without what a server said.
+    /// The public text of the error: constant, without a server's message.
     pub fn shown(&self) -> Option<String> {
         matches!(self, CacheError::WritesRefused(_)).then(|| self.to_string())
     }
 }
 
-/// Why Redis takes no writes, and what to do, where its error's code says so.
+/// Why Redis refuses writes, and what to do, by its error's code.
 fn refusal(code: &str) -> Option<&'static str> {
     Some(match code {
         "OOM" => {
-            "its memory is full (maxmemory with noeviction); give it more, or remove what others keep there"
+            "its memory is full (maxmemory with noeviction); give it more, or remove other data"
         }
         "READONLY" => "it is a read-only replica; let REDIS_URL lead to the primary",
         "MISCONF" => "it could not save to its disk; see its log, and make room",
@@ -58,7 +58,7 @@ fn refusal(code: &str) -> Option<&'static str> {
     })
 }
 
-/// What to look at where TLS failed.
+/// What to check if TLS failed.
 const CERTIFICATE: &str = "is its CA the one of sslrootcert in REDIS_URL, is it made for the host of the URL, \
     and has it not expired?";
 

@@ -1,8 +1,8 @@
-//! The arena's short memory: the only crate that knows Redis.
+//! The arena's short-lived data: the only crate that uses Redis.
 //!
-//! What is here may be lost at any moment without losing money: observations, the fresh price, counters
-//! and wake-ups. Whatever must survive is in Postgres. This crate must never learn about SQL or
-//! HTTP, and never be the only thing that stands between an agent and being paid twice.
+//! Everything here may be lost at any moment without losing money: observations, the fresh price, counters and
+//! notifications. Durable data is in Postgres. This crate must never learn about SQL or HTTP, and never be the
+//! only thing that stands between an agent and being paid twice.
 //!
 //! Every key starts with the namespace of its [`CacheConfig`] (empty but for tests):
 //!
@@ -45,7 +45,7 @@ pub const CONNECT_SECONDS: u64 = 5;
 /// How long anything else waits for Redis, in seconds, a second try included.
 pub const RESPONSE_SECONDS: u64 = 2;
 
-/// How long what proves that Redis takes writes stays there, in seconds.
+/// The lifetime of the key that proves that Redis accepts writes, in seconds.
 const READY_SECONDS: u64 = 5;
 
 /// How to reach Redis.
@@ -54,11 +54,11 @@ pub struct CacheConfig {
     /// A `redis://` URL, or `rediss://` for TLS, with `?sslrootcert=` for a CA that the machine does not
     /// know. It may hold a password: this type has no `Debug`.
     pub url: String,
-    /// What every key and channel starts with. Empty in earnest; tests use one each.
+    /// The prefix of every key and channel. Empty in production; each test uses its own.
     pub namespace: String,
 }
 
-/// A connection to Redis that mends itself; clones share it.
+/// A connection to Redis that reconnects automatically; clones share it.
 #[derive(Clone)]
 pub struct Cache {
     link: Arc<watch::Sender<Link>>,
@@ -68,7 +68,7 @@ pub struct Cache {
     wake_pending: Arc<AtomicBool>,
 }
 
-/// What commands go over, and what listeners connect by.
+/// The connection for commands, and the client for listeners.
 #[derive(Clone)]
 struct Link {
     manager: ConnectionManager,
@@ -104,7 +104,7 @@ impl Cache {
     /// Connects and proves that Redis answers. Fails within [`CONNECT_SECONDS`].
     ///
     /// # Errors
-    /// [`CacheError::Url`] if the URL cannot be read, else what keeps Redis from answering.
+    /// [`CacheError::Url`] if the URL cannot be read, else why Redis does not answer.
     pub async fn connect(config: CacheConfig) -> CacheResult<Cache> {
         let link = Link::open(&config.url).await?;
         let own = (REDIS_URL.to_owned(), login_fingerprint(&config.url)?);
@@ -116,9 +116,8 @@ impl Cache {
         })
     }
 
-    /// Goes on with another URL, of the same Redis under other credentials, once it is proven to
-    /// work; on an error nothing has changed. What is under way ends where it began; listeners
-    /// listen anew.
+    /// Goes on with another URL, of the same Redis under other credentials, once it is proven to work; on an
+    /// error nothing has changed. Running commands end on the old connection; listeners reconnect.
     ///
     /// # Errors
     /// As for [`Cache::connect`].
@@ -133,11 +132,11 @@ impl Cache {
         self.link.borrow().manager.clone()
     }
 
-    /// Proves that Redis takes writes, by one that ends by itself. A replica, or a Redis without memory or
+    /// Checks that Redis accepts writes, by a key that expires. A replica, or a Redis without memory or
     /// disk, answers everything else.
     ///
     /// # Errors
-    /// [`CacheError::WritesRefused`] says why, and what to do.
+    /// [`CacheError::WritesRefused`] with the reason, and what to do.
     pub async fn must_take_writes(&self) -> CacheResult<()> {
         let mut set = redis::cmd("SET");
         set.arg(self.key("ready")).arg(1).arg("EX").arg(READY_SECONDS);
@@ -149,7 +148,7 @@ impl Cache {
     }
 
     /// Runs a command, once more if the connection turns out to be gone, within
-    /// [`RESPONSE_SECONDS`] altogether. Only for what may run twice.
+    /// [`RESPONSE_SECONDS`] altogether. Only for commands that may run twice.
     async fn run<T: FromRedisValue>(&self, command: &Cmd) -> CacheResult<T> {
         self.ask(|mut redis| async move { command.query_async(&mut redis).await }).await
     }

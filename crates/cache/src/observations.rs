@@ -1,4 +1,4 @@
-//! Observations of the arena gateway: bound to a bot, good for one action, short-lived.
+//! Observations of the arena gateway: bound to a bot, valid for one action, short-lived.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use redis::Script;
 use crate::error::{CacheError, CacheResult};
 use crate::{Cache, prices};
 
-/// What became of an observation that was handed in.
+/// The result of redeeming an observation.
 #[must_use = "whether the observation was good decides what follows"]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redemption {
     /// It was this bot's and is used up now.
     Redeemed,
-    /// It is another bot's, and stays good for that one.
+    /// It belongs to another bot, and stays valid for that one.
     Foreign,
     /// It was used, it expired, or it never was.
     Gone,
@@ -25,21 +25,21 @@ pub enum Redemption {
     Halted,
 }
 
-/// An observation as it is handed in.
+/// A request to redeem an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handed {
     pub bot: BotId,
     pub observation: ObservationId,
-    /// What names a request that may be sent again. Its twin is then told [`Redemption::Twin`].
+    /// The identity of a request that may be repeated. Its repetition gets [`Redemption::Twin`].
     pub request: Option<[u8; 32]>,
 }
 
-/// How long a used observation remembers the request that used it: longer than any request runs.
+/// How long a used observation keeps its request: longer than any request runs.
 const REMEMBERED_MILLIS: u64 = 15_000;
 
-/// One script, so that of many who hand in the same observation exactly one is told `redeemed`. The first
-/// key is the price's, the others are observations, each with who hands it in and for which request. What
-/// is done to a good one is the argument.
+/// One script, so that of many requests with the same observation exactly one gets `redeemed`. The first key is
+/// the price's, the others are observations, each with its bot and request. The argument is the action on a valid
+/// one.
 macro_rules! judge_observations {
     ($use:literal) => {
         concat!(
@@ -72,10 +72,10 @@ static REDEEM: LazyLock<Script> = LazyLock::new(|| {
 static LOOK: LazyLock<Script> = LazyLock::new(|| Script::new(judge_observations!("")));
 
 impl Cache {
-    /// Makes an observation for `bot` that is good for `ttl`.
+    /// Creates an observation for `bot`, valid for `ttl`.
     ///
     /// # Errors
-    /// When Redis cannot be asked, or not in time: see [`CacheError`].
+    /// If Redis does not answer in time: see [`CacheError`].
     pub async fn issue_observation(
         &self,
         bot: BotId,
@@ -90,7 +90,7 @@ impl Cache {
     /// Compares the observation's owner with `bot` and uses it up, in one step.
     ///
     /// # Errors
-    /// When Redis cannot be asked, or not in time: see [`CacheError`].
+    /// If Redis does not answer in time: see [`CacheError`].
     pub async fn redeem_observation(&self, handed: Handed) -> CacheResult<Redemption> {
         let answers = self.redeem_observations(&[handed]).await?;
         answers.first().copied().ok_or_else(Self::no_such_answer)
@@ -99,7 +99,7 @@ impl Cache {
     /// [`Cache::redeem_observation`] for many at once, answered in their order.
     ///
     /// # Errors
-    /// When Redis cannot be asked, or not in time: see [`CacheError`].
+    /// If Redis does not answer in time: see [`CacheError`].
     pub async fn redeem_observations(
         &self,
         observations: &[Handed],
@@ -108,10 +108,10 @@ impl Cache {
         self.judge_observations(&REDEEM, observations).await
     }
 
-    /// What [`Cache::redeem_observation`] would answer. The observation stays as it is.
+    /// The result that [`Cache::redeem_observation`] would return. The observation stays as it is.
     ///
     /// # Errors
-    /// When Redis cannot be asked, or not in time: see [`CacheError`].
+    /// If Redis does not answer in time: see [`CacheError`].
     pub async fn look_at_observation(&self, handed: Handed) -> CacheResult<Redemption> {
         let answers = self.judge_observations(&LOOK, &[handed]).await?;
         answers.first().copied().ok_or_else(Self::no_such_answer)
@@ -120,7 +120,7 @@ impl Cache {
     /// Forgets which request used an observation up, once that request has come to nothing.
     ///
     /// # Errors
-    /// When Redis cannot be asked, or not in time: see [`CacheError`].
+    /// If Redis does not answer in time: see [`CacheError`].
     pub async fn forget_observation(&self, observation: ObservationId) -> CacheResult<()> {
         self.run(redis::cmd("DEL").arg(self.observation_key(observation))).await
     }

@@ -1,8 +1,8 @@
-//! A Redis user's passwords: a second one beside the first, and later it alone.
+//! A Redis user's passwords: adds a second one, and later removes the first.
 //!
-//! Redis takes any number of passwords for a user at once, so that nobody who comes with the old one
-//! is turned away while services go over to the new one. What is changed is kept by Redis itself, in
-//! its ACL file or its configuration, so that a restart in between changes nothing.
+//! Redis accepts any number of passwords for a user, so clients with the old one are not refused while services
+//! change to the new one. Redis itself stores the change, in its ACL file or its configuration, so that it
+//! survives a restart.
 
 use std::time::Duration;
 
@@ -33,13 +33,13 @@ impl PasswordAdmin {
     /// Whether the user gets in without a password, which a first password would end.
     ///
     /// # Errors
-    /// When the session may not look at users, or Redis does not answer.
+    /// If the session may not read users, or Redis does not answer.
     pub async fn needs_none(&self, user: &str) -> CacheResult<bool> {
         let rules = self.rules(user).await?;
         Ok(rules.iter().any(|rule| rule == "nopass"))
     }
 
-    /// How many passwords are good for the user.
+    /// The number of valid passwords of the user.
     ///
     /// # Errors
     /// As for [`PasswordAdmin::needs_none`].
@@ -63,7 +63,7 @@ impl PasswordAdmin {
         self.set_user(user, &[&format!("!{sha256}")]).await
     }
 
-    /// From now on the password of this SHA-256, in lower-case hex, is good for the user too.
+    /// From now on the password of this SHA-256, in lower-case hex, is valid for the user too.
     ///
     /// # Errors
     /// When the session may not change users, or Redis cannot keep the change.
@@ -76,7 +76,7 @@ impl PasswordAdmin {
         kept
     }
 
-    /// From now on the password in this URL alone is good for the user. Sessions that are open stay so.
+    /// From now on only the password in this URL is valid for the user. Sessions that are open stay so.
     ///
     /// # Errors
     /// As for [`PasswordAdmin::add`], and [`CacheError::Url`] if there is none.

@@ -1,9 +1,8 @@
-//! Which processes run, and under which credentials: so that whoever changes a credential knows who has
-//! not gone over yet, and never takes the old one from them.
+//! Which processes run, and with which credentials: so that a rotation knows which processes do not use the new
+//! one yet, and keeps the old one for them.
 //!
-//! A process says so every [`SAID_EVERY`], and is believed for [`BELIEVED`] after it was last heard:
-//! one that stands still for a while is still there, and one that died is there for a while. Of a
-//! credential only a fingerprint is told.
+//! A process reports this every [`SAID_EVERY`], and counts as running for [`BELIEVED`] after its last report:
+//! also a process that hangs or has ended. A report only has fingerprints of credentials.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,12 +19,12 @@ use crate::Cache;
 use crate::error::{CacheError, CacheResult};
 use crate::passwords::DEFAULT_USER;
 
-/// How often a process says that it is there.
+/// How often a process reports.
 pub const SAID_EVERY: Duration = Duration::from_secs(2);
-/// For how long what it said is believed. Longer than [`WAIT_SECONDS_MAX`]: silence must not look like
+/// How long a report is valid. Longer than [`WAIT_SECONDS_MAX`]: silence must not look like
 /// consent.
 pub const BELIEVED: Duration = Duration::from_secs(120);
-/// The longest that anybody waits for processes to go over.
+/// The longest wait for processes to use a new credential.
 pub const WAIT_SECONDS_MAX: u64 = 100;
 /// The setting of the cache' own URL.
 pub const REDIS_URL: &str = "REDIS_URL";
@@ -39,7 +38,7 @@ pub const ADMIN_TOKEN: &str = "ADMIN_TOKEN";
 const KEYS_A_LOOK: usize = 1000;
 const FINGERPRINT_BYTES: usize = 8;
 
-/// What one process says of itself.
+/// The report of one process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presence {
     /// For people: which service, on which machine, under which process id.
@@ -48,7 +47,7 @@ pub struct Presence {
     pub pid: u32,
     /// Fingerprints of the credentials it uses, by the names of their settings.
     pub credentials: BTreeMap<String, String>,
-    /// For how long it has said nothing.
+    /// The time since its last report.
     #[serde(skip)]
     pub silent: Duration,
 }
@@ -85,11 +84,11 @@ impl Cache {
                     // Rotations of credentials would take it for gone: worth one line.
                     Err(error) if !told => {
                         told = true;
-                        warn!(%error, "this process cannot say in Redis that it is there");
+                        warn!(%error, "this process cannot report to Redis that it runs");
                     }
                     Err(_) => {}
                 }
-                // At once when something has changed; the sender lives as long as the cache.
+                // At once after a change; the sender lives as long as the cache.
                 let _ = tokio::time::timeout(SAID_EVERY, news.changed()).await;
             }
         });
@@ -161,7 +160,7 @@ impl Announcement {
     }
 }
 
-/// A start that failed must not be believed to run.
+/// A failed start must not count as running.
 impl Drop for Announcement {
     fn drop(&mut self) {
         self.task.abort();
@@ -174,17 +173,17 @@ impl Drop for Announcement {
 async fn forget(cache: Cache, key: String) {
     let gone: CacheResult<()> = cache.run(cmd("DEL").arg(&key)).await;
     if let Err(error) = gone {
-        debug!(%error, "this process is believed to be there for a while");
+        debug!(%error, "this process still counts as running for a while");
     }
 }
 
-/// The name under which this machine's processes say that they are there.
+/// The name of this machine's processes in their reports.
 pub fn this_host() -> String {
     gethostname::gethostname().to_string_lossy().into_owned()
 }
 
-/// Tells sets of secrets apart without showing any: 64 bits of a SHA-256 over all of them. Whoever reads
-/// it could try guesses against it, so secrets are to be long and random, as those are that are made here.
+/// Tells sets of secrets apart without showing any: 64 bits of a SHA-256 over all of them. A reader of Redis
+/// could test guesses against it, so secrets must be long and random, as generated ones are.
 pub fn fingerprint(groups: &[&[&str]]) -> String {
     let mut hash = Sha256::new();
     let count = |hash: &mut Sha256, length: usize| hash.update(length.to_string() + ":");
@@ -200,8 +199,7 @@ pub fn fingerprint(groups: &[&[&str]]) -> String {
     bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The fingerprint of user and password in a URL of Redis, and no more of it: machines may know it by
-/// other addresses.
+/// The fingerprint of only user and password in a URL of Redis: machines may use other addresses for it.
 ///
 /// # Errors
 /// [`CacheError::Url`] if it cannot be read.

@@ -20,9 +20,9 @@ pub struct FreshPrice {
     #[serde(deserialize_with = "above_zero")]
     pub price: Price,
     pub source: PriceSource,
-    /// When the provider says the price was.
+    /// The time of the price at its provider.
     pub provider_at: Timestamp,
-    /// When the oracle asked.
+    /// When the oracle requested it.
     pub sampled_at: Timestamp,
 }
 
@@ -45,7 +45,7 @@ impl Cache {
     /// Makes this the arena's price for `ttl` from now; a `ttl` of zero takes it away.
     ///
     /// # Errors
-    /// When Redis cannot be asked, or not in time: see [`CacheError`].
+    /// If Redis does not answer in time: see [`CacheError`].
     pub async fn put_price(&self, fresh: &FreshPrice, ttl: Duration) -> CacheResult<()> {
         let key = self.key(PRICE_KEY);
         let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
@@ -60,7 +60,7 @@ impl Cache {
     /// The arena's price; `None` while there is no fresh one.
     ///
     /// # Errors
-    /// [`CacheError::Corrupt`] if somebody else wrote under the key.
+    /// [`CacheError::Corrupt`] if another program wrote under the key.
     pub async fn price(&self) -> CacheResult<Option<FreshPrice>> {
         let key = self.key(PRICE_KEY);
         let text: Option<String> = self.run(redis::cmd("GET").arg(&key)).await?;

@@ -1,4 +1,4 @@
-//! Wake-ups: after a commit, tell whoever follows the event log that it has grown.
+//! Notifications: after a commit, inform the followers of the event log that it has grown.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,14 +16,14 @@ use crate::{Cache, within};
 /// How long to wait before listening again after the connection broke.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// The one channel. A message on it says nothing but that there is something new in Postgres.
+/// The one channel. A message on it only means that Postgres has new events.
 pub const EVENTS_CHANNEL: &str = "arena:events";
 
 impl Cache {
     /// Tells the readers now. Returns how many listened.
     ///
     /// # Errors
-    /// When Redis cannot be asked, or not in time: see [`crate::CacheError`].
+    /// If Redis does not answer in time: see [`crate::CacheError`].
     pub async fn wake(&self) -> CacheResult<u64> {
         let channel = self.key(EVENTS_CHANNEL);
         self.run(redis::cmd("PUBLISH").arg(&channel).arg("new")).await
@@ -37,7 +37,7 @@ impl Cache {
         }
         let cache = self.clone();
         tokio::spawn(async move {
-            // Before sending: what commits from here on needs a message of its own.
+            // Before sending: later commits need their own message.
             cache.wake_pending.store(false, Ordering::Release);
             if let Err(error) = cache.wake().await {
                 debug!(%error, "no wake-up was sent; readers find the events by themselves");
@@ -45,7 +45,7 @@ impl Cache {
         });
     }
 
-    /// Listens from now on, on a connection of its own that mends itself.
+    /// Listens from now on, on its own connection that reconnects automatically.
     pub fn wake_ups(&self) -> WakeUps {
         let heard = Arc::new(Notify::new());
         // The listener outlives the cache that made it.
@@ -53,7 +53,7 @@ impl Cache {
         let mut news = link.subscribe();
         let tell = Arc::clone(&heard);
         let task = tokio::spawn(async move {
-            // Held here, so that there is always somebody to wait for.
+            // Held here, so that there is always a sender.
             let _link = link;
             loop {
                 let client = news.borrow_and_update().client.clone();
@@ -73,8 +73,8 @@ impl Cache {
     }
 }
 
-/// Wake-ups as they come. Some may be lost while Redis is away: whoever waits for one should look
-/// into Postgres now and then all the same.
+/// Wake-ups as they come. Some may be lost while Redis is down: callers should also query Postgres at regular
+/// intervals.
 pub struct WakeUps {
     heard: Arc<Notify>,
     task: JoinHandle<()>,
@@ -82,7 +82,7 @@ pub struct WakeUps {
 
 impl WakeUps {
     /// Returns with the next wake-up, at once if there was one since the last call. Many at once
-    /// are one. Whoever stops waiting loses nothing.
+    /// are one. A cancelled wait loses nothing.
     pub async fn next(&self) {
         self.heard.notified().await;
     }
@@ -102,7 +102,7 @@ async fn listen(client: &Client, channel: &str, heard: &Notify) -> CacheResult<(
         Ok(subscription)
     })
     .await?;
-    // For what was sent before anybody listened.
+    // For messages before there was a listener.
     heard.notify_one();
     let mut messages = subscription.on_message();
     while messages.next().await.is_some() {

@@ -1,7 +1,7 @@
 //! One turn after another, for ever: the loop of every background service.
 //!
-//! This is the outer one of two error boundaries. Inside a turn one bot's failure must not stop
-//! the others; here one turn's failure, be it an error or a panic, must not stop the next.
+//! This is the outer one of two error boundaries. Inside a turn one bot's failure must not stop the others; here
+//! one turn's failure, an error or a panic, must not stop the next.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,9 +16,9 @@ use crate::telemetry::{chain, panic_text};
 
 /// Runs turns until a stop is requested, and returns after the current one has finished.
 ///
-/// A turn begins `period` after the one before began, or at once when that one took longer: an
-/// overrun delays, turns never overlap, and lost time is not made up by a burst. Errors and
-/// panics are logged here, with their causes, and the next turn comes at its time.
+/// A turn begins `period` after the beginning of the one before, or at once if that one took longer: an overrun
+/// delays, turns never overlap, and missed turns are not repeated. Errors and panics are logged here, with their
+/// causes, and the next turn comes at its time.
 pub async fn run<C, F, E>(period: Duration, shutdown: &Shutdown, mut turn: C)
 where
     C: FnMut() -> F + Send,
@@ -38,10 +38,10 @@ where
     }
 }
 
-/// Runs turns whose beginnings somebody else decides, until a stop is requested.
+/// Runs turns that choose their own beginnings, until a stop is requested.
 ///
-/// The turn itself waits for its time (and must notice a requested stop while it does); only
-/// after a failure there is a `pause` before the next try. The error boundary is that of [`run`].
+/// The turn itself waits for its time (and must notice a requested stop meanwhile); there is a `pause` before the
+/// next try only after a failure. The error boundary is that of [`run`].
 pub async fn repeat<C, F, E>(pause: Duration, shutdown: &Shutdown, mut turn: C)
 where
     C: FnMut() -> F + Send,
@@ -56,7 +56,7 @@ where
     }
 }
 
-/// One turn in a task of its own, so that its panic ends that task and nothing else.
+/// One turn in its own task, so that a panic ends only that task.
 async fn run_once<C, F, E>(turn: &mut C) -> Result<(), String>
 where
     C: FnMut() -> F,

@@ -1,5 +1,5 @@
-//! What every service understands on its command line: `--help`, `--version`, `--health-check`.
-//! All else that a service needs to know is a setting.
+//! The command line of every service: `--help`, `--version`, `--health-check`. All else that a
+//! service needs to know is a setting.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -23,7 +23,7 @@ pub struct Build {
 }
 
 impl Build {
-    /// What the build was told; an empty text counts as nothing.
+    /// The build's variable; an empty text counts as unset.
     pub fn new(
         version: &'static str,
         commit: Option<&'static str>,
@@ -66,7 +66,7 @@ macro_rules! build {
 #[derive(Clone, Copy, Debug)]
 pub struct Service {
     pub name: &'static str,
-    /// What it does, in one line.
+    /// Its purpose, in one line.
     pub about: &'static str,
     pub build: Build,
     /// Names of the settings without which it does not start.
@@ -76,14 +76,14 @@ pub struct Service {
     pub port: (&'static str, u16),
 }
 
-/// What the command line asks of a service.
+/// A service's command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
     Run,
     Help,
     Version,
     HealthCheck,
-    /// With the argument that nobody knows.
+    /// With the unknown argument.
     Unknown(String),
 }
 
@@ -114,16 +114,17 @@ impl Service {
             Asked::HealthCheck => return Some(self.health_check()),
             Asked::Unknown(argument) => {
                 let name = self.name;
-                // A terminal must not be told what to do by an argument.
+                // An argument must not send control characters to the terminal.
                 let argument = argument.escape_default();
                 let _ = writeln!(
                     io::stderr().lock(),
-                    "{name}: \"{argument}\" is no argument of {name}, which is told everything by settings. See {name} --help"
+                    "{name}: \"{argument}\" is not an argument of {name}, which is configured only by \
+                     settings. See {name} --help"
                 );
                 return Some(EXIT_USAGE);
             }
         };
-        // Who closed stdout does not want to know.
+        // A closed stdout is not an error.
         Some(u8::from(told.is_err()))
     }
 
@@ -173,7 +174,7 @@ Exit codes: 0 stopped by a signal, 78 a setting is wrong, 69 something cannot be
     }
 }
 
-/// Where the running service is asked: what listens everywhere is asked over the loopback.
+/// The address for the check of the running service: loopback if it listens on all addresses.
 fn address(service: &Service, sources: &Sources) -> Result<SocketAddr, String> {
     let (port_name, default_port) = service.port;
     let host = match sources.given(service.host).map(|text| text.parse()) {
@@ -268,7 +269,7 @@ mod tests {
         assert!(at("::", "70000").unwrap_err().contains("TICKER_HEALTH_PORT"));
     }
 
-    /// What [`ready`] makes of a server that answers so.
+    /// The result of [`ready`] for a server's answer.
     fn answered(answer: &'static [u8]) -> io::Result<u16> {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = server.local_addr().unwrap();

@@ -1,12 +1,11 @@
-//! `/health`, `/ready` and `/metrics` on a port of its own, for services that have no other server.
+//! `/health`, `/ready` and `/metrics` on their own port, for services that have no other server.
 //!
-//! `/health` touches nothing: it says that the process is alive, and must stay true while the
-//! database is down, or a supervisor would restart a service that only has to wait. `/ready`
-//! asks the service's probe, at most once a second, whoever asks how often. `/metrics` does too.
+//! `/health` checks nothing: it says that the process is alive, and must stay 200 while the database is down, or
+//! a supervisor would restart a service that only has to wait. `/ready` runs the service's probe, at most once a
+//! second, for any number of requests. `/metrics` does too.
 //!
-//! Balancers and supervisors ask for the first two by whatever address they have, so any `Host` will do
-//! there; they say nothing that is not for everybody. `/metrics` is for who asks by a name of the
-//! service's own ([`crate::hosts`]).
+//! Balancers and supervisors request the first two by any address, so every `Host` is accepted there, and they
+//! show only public data. `/metrics` requires one of the service's own names ([`crate::hosts`]).
 
 use std::convert::Infallible;
 use std::fmt;
@@ -38,9 +37,9 @@ use crate::shutdown::Shutdown;
 
 /// A probe waits so long for each dependency.
 pub const LOOK_SECONDS: u64 = 3;
-/// Whoever asks gets an answer within this time, even if a dependency hangs.
+/// A request gets an answer within this time, even if a dependency hangs.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
-/// A client that connects and says nothing is let go after this time.
+/// A client that connects and sends nothing is disconnected after this time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer of the probe counts for so long.
 const PROBE_AGE_MAX: Duration = Duration::from_secs(1);
@@ -95,9 +94,9 @@ impl Check {
     }
 }
 
-/// Looks at a dependency, for [`LOOK_SECONDS`] at most, and says what may be shown of a failure. Anybody may
-/// ask for `/ready`, and an error's text may name addresses, roles and what a server said: it goes to the log.
-/// `shown` answers with a text that is the same for everybody, where the error is one that has one.
+/// Checks a dependency, for [`LOOK_SECONDS`] at most, and returns the public text of a failure. `/ready` is
+/// public, and an error's text may have addresses, roles and a server's message: it goes to the log. `shown`
+/// returns the error's constant public text, if it has one.
 ///
 /// # Errors
 /// What may be shown.
@@ -136,7 +135,7 @@ pub enum ReadinessStatus {
     Unavailable,
 }
 
-/// What `/ready` answers: 200 when ready, 503 when not.
+/// The answer of `/ready`: 200 if ready, 503 if not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Readiness {
     pub status: ReadinessStatus,
@@ -159,7 +158,7 @@ pub struct HealthServer {
 }
 
 impl HealthServer {
-    /// Where it listens; with port 0 asked for, the port that was given.
+    /// The address it listens on; for port 0 the assigned port.
     pub const fn local_addr(&self) -> SocketAddr {
         self.address
     }
@@ -180,13 +179,13 @@ pub fn address(reader: &mut Reader<'_>, port_setting: &str, default_port: u16) -
 
 type ProbeFuture = Pin<Box<dyn Future<Output = Vec<Check>> + Send>>;
 
-/// The service's probe, and what it last said.
+/// The service's probe, and its last result.
 struct Probe {
     ask: Box<dyn Fn() -> ProbeFuture + Send + Sync>,
     seen: Seen,
 }
 
-/// What was seen at the last look, however often somebody asks.
+/// The result of the last check, for any number of requests.
 #[derive(Default)]
 pub struct Seen(Mutex<Option<(Instant, Vec<Check>)>>);
 
@@ -205,7 +204,7 @@ impl Seen {
     }
 }
 
-/// Listens on the address and answers until the shutdown, with metrics for who asks by one of `hosts`.
+/// Listens on the address and answers until the shutdown, with metrics for requests under one of `hosts`.
 /// `probe` is called for each `/ready`.
 ///
 /// # Errors

@@ -1,9 +1,8 @@
-//! The names under which a service may be asked.
+//! The host names of a service.
 //!
-//! A page anywhere can have its own name lead to 127.0.0.1, and a browser then takes what answers there for
-//! a part of the page (DNS rebinding). The browser still sends that name as `Host`, so a service
-//! answers only under names that are its own: those of this machine's loopback, the address that a
-//! connection came to, and what the operator lists in `PUBLIC_HOSTS`.
+//! Any web page can point its own name at 127.0.0.1, and a browser then treats the service there as a part of the
+//! page (DNS rebinding). The browser still sends that name as `Host`, so a service accepts only its own names:
+//! those of this machine's loopback, the local address of a connection, and the names in `PUBLIC_HOSTS`.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -20,7 +19,7 @@ pub const PUBLIC_HOSTS: &str = "PUBLIC_HOSTS";
 /// The shortest time between two lines of the log about names that are not known.
 const BETWEEN_LINES: Duration = Duration::from_secs(60);
 
-/// Names that a service goes by.
+/// A service's own names.
 #[derive(Debug, Clone, Default)]
 pub struct Hosts(Arc<Known>);
 
@@ -37,17 +36,17 @@ enum Name {
     Text(String),
 }
 
-/// Why a request is for somebody else.
+/// Why a request is for another host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stranger {
-    /// It does not say whom it is for, as HTTP/1.1 demands.
+    /// It has no `Host`, which HTTP/1.1 requires.
     NoHost,
-    /// It names somebody else.
+    /// It names another host.
     Unknown,
 }
 
 impl Hosts {
-    /// `PUBLIC_HOSTS`, and the host of `API_URL`, under which the arena's own programs ask for the API.
+    /// `PUBLIC_HOSTS`, and the host of `API_URL`, which the arena's own programs use.
     pub fn read(reader: &mut Reader<'_>) -> Hosts {
         let HostList(mut public) = reader.or(PUBLIC_HOSTS, HostList::default());
         let url = reader.raw("API_URL").unwrap_or_default();
@@ -58,11 +57,11 @@ impl Hosts {
         Hosts(Arc::new(Known { public, told: Mutex::default() }))
     }
 
-    /// Whether somebody asks for this service: by the names in `Host`, and in the request's target where
-    /// that has one, and by the address that the connection came to.
+    /// Whether a request is for this service: by the names in `Host` and in the request's target, if it has one,
+    /// and by the local address of the connection.
     ///
     /// # Errors
-    /// [`Stranger`]; the log says at most once a minute which name was not known.
+    /// [`Stranger`]; a refused name is logged at most once a minute.
     pub fn admit<'a>(
         &self,
         target: Option<&str>,
@@ -114,20 +113,20 @@ impl Hosts {
             let host: String = authority.chars().take(100).collect();
             warn!(
                 ?host,
-                "a request for another host was refused; if this service goes by that name, add it to \
+                "a request for another host was refused; if that is a name of this service, add it to \
                  {PUBLIC_HOSTS}"
             );
         }
     }
 
-    /// Says at the start what is missing, where others than this machine may ask and no name is known.
+    /// Warns at the start if other machines can connect and no name is configured.
     pub fn warn_if_nameless(&self, service: &str, listens_on: IpAddr) {
         if !listens_on.is_loopback() && self.0.public.is_empty() {
             warn!(
                 service,
                 address = %listens_on,
-                "others can connect, and no name is known for this service: it answers who asks by \
-                 address, and refuses who asks by a name. Set {PUBLIC_HOSTS} to its names"
+                "other machines can connect, and this service has no configured name: it accepts requests by \
+                 address, and refuses those by a name. Set {PUBLIC_HOSTS} to its names"
             );
         }
     }

@@ -1,9 +1,8 @@
-//! What each process of the arena needs before it can do its own work: configuration, logs,
-//! shutdown, cadence, health, metrics, traces and the way it ends.
+//! Shared by all processes of the arena: configuration, logs, shutdown, cadence, health, metrics, traces and exit
+//! codes.
 //!
-//! It knows no other crate of the workspace, and nothing of bots, money or SQL. It is the one
-//! place that reads the process environment; everybody else is handed parsed values. No secret
-//! passes from here into a log line or an error.
+//! It depends on no other crate of the workspace, and has nothing about bots, money or SQL. Only this crate reads
+//! the process environment; all others get parsed values. No secret passes from here into a log line or an error.
 
 pub mod cadence;
 pub mod command_line;

@@ -1,8 +1,8 @@
 //! Log files that rotate by size and age: `api.log` becomes `api.log.1`, `.1` becomes `.2`, and so on.
 //!
-//! Whoever writes a file also rotates it, between two lines, so that no line is lost or written twice.
-//! A process whose standard error is the file (see [`LogFile::of_standard_error`]) points its
-//! descriptors to the new one: what does not come through here, such as its last words, follows.
+//! The writer of a file also rotates it, between two lines, so that no line is lost or written twice. A process
+//! whose standard error is the file (see [`LogFile::of_standard_error`]) points its descriptors to the new one,
+//! so output that bypasses this writer, such as a panic's, follows.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, Read as _, Write};
@@ -20,7 +20,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often it is looked for files that are too old, at most.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60 * 60);
 
-/// When a file is rotated, and what is kept. `None` is no limit.
+/// When a file is rotated, and which files are kept. `None` is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// A file that a line would take beyond this is rotated first.
@@ -121,7 +121,7 @@ impl LogFile {
         // First of all, because this fails where there is no room, and then nothing has changed.
         let beside = self.path.with_added_extension("new");
         let file = appending(&beside)?;
-        // Whoever could not read the log before cannot read the new one.
+        // The new log has the same permissions as the old one.
         file.set_permissions(self.file.metadata()?.permissions())?;
         let most = self.limits.files_max.unwrap_or(u32::MAX);
         let free = (1..most).find(|number| !self.numbered(*number).exists());
@@ -141,7 +141,7 @@ impl LogFile {
         Ok(())
     }
 
-    /// Deletes what is too old, and what a larger `LOG_FILES` once kept.
+    /// Deletes files that are too old, and those of an earlier, larger `LOG_FILES`.
     fn forget(&mut self) {
         self.looked = SystemTime::now();
         let most = self.limits.files_max.unwrap_or(u32::MAX);
@@ -184,8 +184,8 @@ fn appending(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
-/// Copies lines to the file until the source ends. A line beyond 64 KiB is taken in parts. What cannot
-/// be written is dropped: whoever writes here must never wait for a disk that is full.
+/// Copies lines to the file until the source ends. A line beyond 64 KiB is taken in parts. Unwritable lines are
+/// dropped: logging must never wait for a full disk.
 ///
 /// # Errors
 /// When the source cannot be read.
@@ -266,7 +266,7 @@ mod tests {
         };
         write_old();
         let mut log = LogFile::open(&path, limits(1_000, 5)).unwrap();
-        assert!(!forgotten.exists(), "what is too old goes at the start");
+        assert!(!forgotten.exists(), "old files are deleted at the start");
         write_old();
         log.write_all(b"young\n").unwrap();
         assert!(forgotten.exists(), "it was looked for a moment ago");

@@ -1,10 +1,10 @@
-//! What Prometheus is told: each service declares its metrics with the functions here, and `/metrics`
-//! answers [`text`].
+//! Metrics for Prometheus: each service declares its metrics with the functions here, and `/metrics` returns
+//! [`text`].
 //!
-//! Metrics live in the process' one registry. Names follow Prometheus' rules (base units, `_total` for
-//! counters), those of HTTP and of language models OpenTelemetry's semantic conventions; the table of
-//! all of them is in `docs/operators.md`. What is known only when it is asked for, such as an age, is
-//! set by what [`on_scrape`] was given.
+//! Metrics live in the process' one registry. Names follow Prometheus' rules (base units, `_total` for counters),
+//! those of HTTP and of language models OpenTelemetry's semantic conventions; the table of all of them is in
+//! `docs/operators.md`. A function passed to [`on_scrape`] sets values that are computed on request, such as an
+//! age.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -22,15 +22,15 @@ use crate::command_line::Build;
 /// Prometheus' text format, as `Content-Type`.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
-/// For what takes from a millisecond to ten seconds: requests, transactions.
+/// For durations from a millisecond to ten seconds: requests, transactions.
 pub const SHORT: &[f64] =
     &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
-/// For what takes from a hundredth of a second to five minutes: ticks, rounds, language models.
+/// For durations from a hundredth of a second to five minutes: ticks, rounds, language models.
 pub const LONG: &[f64] =
     &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
 
-/// A metric as a service declares it, in a `static` of its own. It registers itself when it is used for
-/// the first time; it is used like what it declares.
+/// A metric, declared by a service in a `static`. It registers itself when it is used for the first
+/// time; it is used like what it declares.
 pub struct Declared<M> {
     facts: Facts,
     make: fn(&Facts) -> prometheus::Result<M>,
@@ -42,7 +42,7 @@ struct Facts {
     name: &'static str,
     help: &'static str,
     labels: &'static [&'static str],
-    /// Of what is a histogram.
+    /// Only for histograms.
     buckets: &'static [f64],
 }
 
@@ -80,7 +80,7 @@ with_labels! {
     sums: CounterVec;
 
     /// Whole numbers that go up and down, one for each combination of labels. Without labels it is
-    /// [one](Declared::only) that can be taken away again by `reset`, for what a process only sometimes knows.
+    /// [one](Declared::only) that `reset` can remove again, for values that a process only sometimes has.
     gauges: IntGaugeVec;
 
     /// Numbers with a fraction that go up and down: seconds, units of money. Money is exact in the ledger
@@ -119,14 +119,14 @@ impl<M> Declared<M> {
 }
 
 impl<M: Collector + Clone + 'static> Declared<M> {
-    /// Registers it, so that what has no labels is told, as 0, before anything happened.
+    /// Registers it, and exports metrics without labels as 0 from the start.
     pub fn begin(&self) {
         self.registered();
     }
 
     /// # Panics
-    /// When a name is not one that Prometheus takes, or is given twice: both are constants of the
-    /// program, and any test that reads them finds out.
+    /// If Prometheus does not allow a name, or a name is used twice: names are constants of the program, so any
+    /// test that reads the metrics finds this.
     fn registered(&self) -> &M {
         self.made.get_or_init(|| {
             let outcome = (self.make)(&self.facts).and_then(|metric| {
@@ -166,8 +166,8 @@ impl<M: Collector + Clone + 'static> Deref for Declared<M> {
 type Hook = Box<dyn Fn() + Send + Sync>;
 static HOOKS: Mutex<BTreeMap<&'static str, Hook>> = Mutex::new(BTreeMap::new());
 
-/// `set` is called before each answer, in the place of what was given under the same name before. It
-/// must not wait for anything, and must not call this.
+/// `set` is called before each answer; it replaces an earlier one with the same name. It must not
+/// wait for anything, and must not call this.
 pub fn on_scrape(name: &'static str, set: impl Fn() + Send + Sync + 'static) {
     let mut hooks = HOOKS.lock().unwrap_or_else(PoisonError::into_inner);
     hooks.insert(name, Box::new(set));
@@ -176,7 +176,7 @@ pub fn on_scrape(name: &'static str, set: impl Fn() + Send + Sync + 'static) {
 /// Everything that is known, in Prometheus' text format.
 ///
 /// # Errors
-/// When the registry holds something that the format cannot express.
+/// If the registry has a value that the format cannot express.
 pub fn text() -> Result<String, String> {
     let hooks = HOOKS.lock().unwrap_or_else(PoisonError::into_inner);
     for set in hooks.values() {
@@ -186,10 +186,10 @@ pub fn text() -> Result<String, String> {
     TextEncoder::new().encode_to_string(&prometheus::gather()).map_err(|error| error.to_string())
 }
 
-/// Says what runs: `arena_build_info`.
+/// Exports the build: `arena_build_info`.
 pub(crate) fn tell_build(build: &Build) {
     static INFO: Declared<IntGaugeVec> =
-        gauges("arena_build_info", "1; what this process was built from.", &["version", "commit"]);
+        gauges("arena_build_info", "1; the build of this process.", &["version", "commit"]);
     let commit = build.commit.unwrap_or("unknown");
     INFO.with_label_values(&[build.version, commit]).set(1);
 }

@@ -30,10 +30,10 @@ use crate::telemetry::{self, chain};
 use crate::{metrics, traces};
 
 const WORKER_THREADS: usize = 2;
-/// What blocking work may still take once the service itself has ended.
+/// The time for blocking work after the service itself has ended.
 const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What a service's `main` does: answers its command line, or runs it to its end as [`main`] does.
+/// A service's `main`: answers its command line, or runs it to its end like [`main`].
 pub fn serve(service: &Service, run: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     let asked = command_line::parse(std::env::args_os().skip(1));
     if let Some(code) = service.answer(&asked) {
@@ -62,7 +62,7 @@ pub fn run(service: &str, run: impl Future<Output = Result<(), Failure>>) -> u8 
     let Err(failure) = result else {
         return EXIT_OK;
     };
-    // If stderr is gone there is nobody left to tell; the exit code still does.
+    // If stderr is closed, only the exit code reports it.
     let _ = writeln!(std::io::stderr().lock(), "{service}: {failure}");
     failure.exit_code()
 }

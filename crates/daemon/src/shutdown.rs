@@ -1,4 +1,4 @@
-//! The request to stop: signals set it, and loops look at it.
+//! The request to stop: signals set it, and loops check it.
 //!
 //! A signal never interrupts anything. It wakes who sleeps or waits; the current round always finishes.
 

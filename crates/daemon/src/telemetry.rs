@@ -1,5 +1,4 @@
-//! Logs: readable on a terminal, JSON otherwise, always on stderr; and traces, where somebody takes
-//! them.
+//! Logs: readable on a terminal, JSON otherwise, always on stderr; and traces, if configured.
 //!
 //! A log line is a sentence and fields. Secrets are kept out by their types: they live in
 //! `SecretString`, whose `Debug` shows nothing and which has no `Display`.
@@ -18,15 +17,14 @@ use crate::config::Sources;
 use crate::log_file::LogFile;
 use crate::traces;
 
-/// The HTTP server calls it an error when a client sends nonsense or hangs up: whoever can reach it
-/// could fill the log with alarms. What fails on our side is logged by us.
-/// Of traces that cannot be sent we tell ourselves, with what failed and not for each batch.
+/// The HTTP server logs an error if a client sends invalid data or disconnects: any client could fill the log
+/// with them. We log internal failures ourselves. We also log failures of sending traces ourselves, with the
+/// reason and not for each batch.
 const SERVICE_FILTER: &str =
     "info,actix_http::h1::dispatcher=off,opentelemetry_sdk=off,opentelemetry-otlp=off";
 
-/// Starts logging for the service; `RUST_LOG`, from the environment or `.env`, chooses what is
-/// shown (default `info`, without the HTTP server's complaints about clients). Panics are logged
-/// too. A second call changes nothing.
+/// Starts logging for the service; `RUST_LOG`, from the environment or `.env`, chooses the level (default `info`,
+/// without the HTTP server's errors about clients). Panics are logged too. A second call changes nothing.
 pub fn init(service: &str) {
     init_with(service, SERVICE_FILTER);
 }
@@ -41,7 +39,7 @@ pub fn init_with(service: &str, default_filter: &str) {
         Some(Ok(filter)) => filter,
         _ => EnvFilter::new(default_filter),
     };
-    // One that cannot be written to is nobody's to tell: the message would go the same way.
+    // A failure to write cannot be reported: the message would fail too.
     let lines =
         tracing_subscriber::fmt::layer().with_writer(writer(&sources)).log_internal_errors(false);
     let lines = if std::io::stderr().is_terminal() {
@@ -69,7 +67,7 @@ pub fn init_with(service: &str, default_filter: &str) {
     tracing::info!(service, version = env!("CARGO_PKG_VERSION"), "starting");
 }
 
-/// Standard error, which rotates where it is a log of its own.
+/// Standard error, which rotates if it is a log file.
 fn writer(sources: &Sources) -> BoxMakeWriter {
     match LogFile::of_standard_error(sources) {
         Some(log) => BoxMakeWriter::new(Mutex::new(log)),

@@ -1,5 +1,5 @@
-//! Traces over OTLP, for whoever has a collector: off unless `OTEL_EXPORTER_OTLP_ENDPOINT` or
-//! `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set. As all settings they may stand in `.env`.
+//! Traces over OTLP to a collector: off unless `OTEL_EXPORTER_OTLP_ENDPOINT` or
+//! `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set. Like all settings they may be in `.env`.
 //!
 //! Spans are `tracing`'s. Those of requests, ticks, rounds, turns and model calls are at level INFO, so
 //! that they give each log line its ids too; those of transactions are at DEBUG and made for traces
@@ -27,13 +27,13 @@ use crate::config::Sources;
 
 /// The collector; traces go to `/v1/traces` below it.
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-/// The whole URL, for a collector with paths of its own; goes before the other.
+/// The whole URL, for a collector with other paths; takes precedence over the other.
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 const TRACES_PATH: &str = "/v1/traces";
 /// `name=value` pairs with commas between them, values percent-encoded. They may be secrets.
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 const TRACES_HEADERS: &str = "OTEL_EXPORTER_OTLP_TRACES_HEADERS";
-/// Read only to say that there is no other.
+/// Read only to refuse other values.
 const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
 const TRACES_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL";
 const HTTP_PROTOBUF: &str = "http/protobuf";
@@ -43,14 +43,14 @@ const GRPC_PORT: u16 = 4317;
 const SHARE: &str = "OTEL_TRACES_SAMPLER_ARG";
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// The same trouble is told again after this time.
+/// The same failure is logged again after this time.
 const TELL_AGAIN: Duration = Duration::from_secs(10 * 60);
-/// What the exporter itself does would be traced for ever.
+/// Tracing the exporter itself would never end.
 const FILTER: &str = "info,db=debug,hyper=off,hyper_util=off,reqwest=off,rustls=off,opentelemetry=off,opentelemetry_sdk=off";
 
 static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
-/// What sends spans away; `None` when nobody wants them.
+/// The sender of spans; `None` without a receiver.
 pub(crate) fn layer<S>(
     service: &str,
     sources: &Sources,
@@ -88,10 +88,10 @@ where
     Ok(Some(spans.with_filter(filter).boxed()))
 }
 
-/// Who takes traces.
+/// The receiver of traces.
 struct Collector {
     url: Url,
-    /// May hold secrets.
+    /// May contain secrets.
     headers: HashMap<String, String>,
 }
 
@@ -192,7 +192,7 @@ fn headers_of(name: &str, text: &str) -> Result<HashMap<String, String>, String>
     Ok(headers)
 }
 
-/// Why nobody can connect there, if nobody can. It takes a moment, on the exporter's own thread.
+/// Why no connection to it is possible, if so. It takes a moment, on the exporter's own thread.
 fn no_way_to(url: &Url) -> Option<String> {
     let addresses = match url.socket_addrs(|| None) {
         Ok(addresses) => addresses,
@@ -208,7 +208,7 @@ fn no_way_to(url: &Url) -> Option<String> {
     cause
 }
 
-/// An exporter whose failures are told, with what failed, and neither for ever nor for each batch.
+/// An exporter whose failures are logged with their reason, and not for each batch.
 struct Told {
     exporter: opentelemetry_otlp::SpanExporter,
     url: Url,
@@ -218,7 +218,7 @@ struct Told {
     trouble: Arc<Mutex<Trouble>>,
 }
 
-/// What has gone wrong since spans were last taken.
+/// Failures since spans were last accepted.
 #[derive(Default)]
 struct Trouble {
     why: String,
@@ -227,7 +227,7 @@ struct Trouble {
 }
 
 impl Trouble {
-    /// Whether to tell it.
+    /// Whether to log it.
     fn add(&mut self, why: String, spans: usize, now: Instant) -> bool {
         self.lost = self.lost.saturating_add(spans);
         let is_known = self.why == why;
@@ -301,7 +301,7 @@ pub fn rename(span: &Span, name: impl FnOnce() -> String) {
     }
 }
 
-/// Sends what is left, at the end of the process.
+/// Sends the remaining spans, at the end of the process.
 pub(crate) fn finish() {
     if let Some(provider) = PROVIDER.get()
         && let Err(error) = provider.shutdown_with_timeout(Duration::from_secs(1))

@@ -1,8 +1,8 @@
-//! What an agent does with its observation: it wagers on a price, or it waits.
+//! The actions of an agent with an observation: a wager on a price, or WAIT.
 //!
-//! A wager moves money and writes to six tables. Most of its cost is not its rows but its statements
-//! and its commit, so [`place_all`] places as many wagers as are waiting with the statements of one;
-//! only a wager that reports usage, or keeps its answer for a retry, adds a statement for each.
+//! A wager moves money and writes to six tables. Most of its cost is its statements and its commit,
+//! not its rows. So [`place_all`] places all waiting wagers with the statements of one; only
+//! reported usage and a stored answer add a statement for each wager.
 
 mod wait;
 
@@ -32,7 +32,7 @@ use crate::sql::{Prepare, column, reached, statement};
 use crate::tx;
 use crate::usage::{self, Usage};
 
-/// A wager as an agent asks for it. Its observation has been redeemed.
+/// An agent's request for a wager. Its observation has been redeemed.
 #[derive(Debug, Clone)]
 pub struct Wager {
     pub bot_id: BotId,
@@ -62,21 +62,21 @@ pub struct Placing<'a> {
     pub hook: Option<&'a Remember<'a, Accepted>>,
 }
 
-/// What became of one of many wagers.
+/// The result of one of many wagers.
 #[derive(Debug)]
 pub enum Placed {
     Accepted(Accepted),
-    /// The rules said no to this one.
+    /// The rules refused this one.
     Refused(Refusal),
-    /// Untouched: somebody else holds its wallet, another wager of its bot came before it, or there
-    /// is no such bot. [`place`] waits for its turn, or says what is wrong.
+    /// Untouched: its wallet is locked, another wager of its bot came before it, or the bot does
+    /// not exist. [`place`] waits for the lock, or returns the error.
     Passed,
 }
 
 /// Places a wager: entry, prediction, post, audit row and events, in one transaction.
 ///
 /// # Errors
-/// [`DbError::Refused`] by a rule, also for the house's budget; [`DbError::NotFound`] for a bot that is none;
+/// [`DbError::Refused`] by a rule, also for the house's budget; [`DbError::NotFound`] for an unknown bot;
 /// [`Conflict::ObservationUsed`] for an observation that was used before. Then nothing was written. Otherwise
 /// see [`DbError`].
 pub async fn place(
@@ -94,8 +94,8 @@ pub async fn place(
     }
 }
 
-/// What a failure to place a wager is told as. The house's budget is looked at after the transaction: in it, the
-/// house's row would be held for as long, and nobody else could wager.
+/// The error for a failure to place a wager. The house's budget is read after the transaction:
+/// inside it, the house's row would stay locked and block all other wagers.
 pub(crate) async fn refusal_of(
     conn: &mut Connection,
     error: DbError,
@@ -128,11 +128,11 @@ pub(crate) async fn place_in(
 }
 
 /// Places many wagers in one transaction, each refused or accepted on its own, and answers in their
-/// order. Whoever holds one of the wallets holds nobody up: that wager is passed over.
+/// order. A locked wallet does not delay the others: its wager is skipped.
 ///
 /// # Errors
-/// When one of them is impossible, such as an observation used before, none is placed; nor when others
-/// used up the house's budget while these were being placed.
+/// If one of them is impossible, such as an observation used before, or if others used up the
+/// house's budget meanwhile, none is placed.
 pub async fn place_all(
     conn: &mut Connection,
     placings: &[Placing<'_>],
@@ -184,7 +184,7 @@ impl Ids {
     }
 }
 
-/// The rules in force, which are kept, and what the house has at stake by them.
+/// The rules in force, which are stored, and the house's exposure by them.
 #[derive(Clone, Copy)]
 struct House<'a> {
     rules: &'a EconomyRules,
@@ -198,9 +198,9 @@ impl<'a> House<'a> {
         Ok(House { rules, digest: digest?, exposure: exposure? })
     }
 
-    /// Whether a wager fits into the budget beside `taken` units of others; what it may cost.
+    /// Whether a wager fits into the budget with `taken` units of others; returns its highest cost.
     fn admit(&self, taken: i128, wager: &Wager) -> Result<i128, Money> {
-        // What leaves the range of money was refused before.
+        // Amounts beyond the range of money were refused before.
         let loss = self.rules.house_loss_of(wager.stake).unwrap_or_default();
         let units = i128::from(loss.units());
         let budget = self.rules.house_loss_budget_per_hour;
@@ -208,7 +208,7 @@ impl<'a> House<'a> {
     }
 }
 
-/// A wager that was accepted, with all that its rows say.
+/// An accepted wager, with the values of its rows.
 struct Placement<'a> {
     placing: &'a Placing<'a>,
     prediction_id: i64,
@@ -218,7 +218,7 @@ struct Placement<'a> {
     /// When it was made: the time of its entry, which may lie after the clock's.
     at: Timestamp,
     settles_at: Timestamp,
-    /// What the house adds if it is right.
+    /// The house's part of the payout if it is right.
     reserved: Money,
     accepted: Accepted,
 }
@@ -381,7 +381,7 @@ async fn insert(
     reached(inserted, placements.len(), otherwise)
 }
 
-/// Writes all that accepted wagers leave behind beside their entries.
+/// Writes all rows of accepted wagers besides their entries.
 async fn write(
     conn: &Connection,
     placements: &[Placement<'_>],

@@ -1,10 +1,10 @@
-//! The audit: every hash of every chain recomputed, and everything that is cached or kept beside
-//! the chains held against them.
+//! The audit: recomputes every hash of every chain, and compares all cached and stored values with
+//! the chains.
 //!
 //! It works on a live system from one consistent snapshot, several ranges of bots at once, and its
 //! memory does not grow with the ledger. It proves what the chains prove: any change, loss or
-//! insertion inside a chain. It cannot see a whole chain that an owner rewrote or a whole bot that
-//! an owner dropped; for that, keep the digest of all heads somewhere else.
+//! insertion inside a chain. It cannot detect a whole chain that an owner rewrote or a whole bot
+//! that an owner deleted; for that, keep the digest of all heads in another place.
 
 pub(crate) mod columns;
 pub(crate) mod entries;
@@ -39,14 +39,14 @@ pub const FAULTS_MAX: usize = 1_000;
 /// How to audit.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Ranges audited at once, each on a connection of its own.
+    /// Ranges audited at once, each on its own connection.
     pub workers: usize,
-    /// How to read again what decided a market; without it the kept bytes are only hashed.
+    /// How to read a market's evidence again; without it the stored bytes are only hashed.
     pub derive: Option<Derive>,
 }
 
-/// What an answer that was fetched at that time says of a market with these criteria and times; an error
-/// says why nothing.
+/// The outcome of a market with these criteria and times by an answer fetched at that time; an
+/// error says why there is none.
 pub type Derive = fn(&Criteria, &Times, Timestamp, &[u8]) -> Result<Reading, String>;
 
 impl Default for Options {
@@ -64,7 +64,7 @@ pub struct Fault {
     pub market_id: Option<MarketId>,
     /// The entry, where one is at fault.
     pub sequence: Option<i64>,
-    /// The column, or `wallet.…`, `bot.…`, `predictions.…`, `supply` for what stands beside chains.
+    /// The column, or `wallet.…`, `bot.…`, `predictions.…`, `supply` for values outside of chains.
     pub field: String,
     pub expected: String,
     pub found: String,
@@ -103,7 +103,7 @@ impl From<ChainFault> for Fault {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Place {
     pub name: String,
-    /// Which cluster it is in, drawn when that was made; absent where the role may not ask.
+    /// The cluster's identifier, drawn at its creation; absent if the role may not read it.
     pub system_identifier: Option<String>,
     /// Which arena it is, by its own identity.
     pub arena: uuid::Uuid,
@@ -111,7 +111,7 @@ pub struct Place {
     pub rules: Option<Hash>,
 }
 
-/// What an audit found.
+/// The result of an audit.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     pub database: Place,
@@ -136,7 +136,7 @@ impl Report {
     }
 }
 
-/// What one range of bots came to.
+/// The result of one range of bots.
 #[derive(Default)]
 struct RangeReport {
     bots: u64,
@@ -172,14 +172,14 @@ impl Faults {
 /// Audits everything.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn audit(database: &Database, options: Options) -> DbResult<Report> {
     let snapshot = Snapshot::take(database).await?;
     audit_of(&snapshot, database, options).await
 }
 
-/// [`audit`], and `beside` it something else that sees the same moment: by the snapshot's session, or by
-/// its name.
+/// [`audit`], and at the same time `beside` with the same snapshot: by the snapshot's session, or
+/// by its name.
 pub(crate) async fn audit_beside<T>(
     database: &Database,
     options: Options,
@@ -285,7 +285,7 @@ pub(crate) struct Snapshot {
     pub(crate) as_of: Timestamp,
 }
 
-/// For the transaction alone: behind a pooler the session is somebody else's next.
+/// Only for the transaction: behind a pooler the session goes to another client next.
 const UNBOUNDED: &str = "SET LOCAL statement_timeout = 0; \
     SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = 0; \
     SET LOCAL timezone = 'UTC'";
@@ -326,7 +326,7 @@ impl Snapshot {
         })
     }
 
-    /// A connection that sees what this snapshot sees.
+    /// A connection that uses this snapshot.
     pub(crate) async fn share(&self, database: &Database) -> DbResult<Client> {
         let client = database.dedicated().await?;
         // Chain order is the key's order. Held to the index, the planner neither sorts nor reads
@@ -343,7 +343,7 @@ impl Snapshot {
         Ok(client)
     }
 
-    /// Ranges of bots that together hold every possible id, those without a wallet too.
+    /// Ranges of bots that together cover every possible id, also those without a wallet.
     async fn ranges(&self) -> DbResult<Vec<Bounds>> {
         let rows = self
             .client
@@ -377,11 +377,11 @@ pub(crate) fn wallet_fault(
         Some(ChainFault { bot_id: head.bot_id, sequence: head.sequence, field, expected, found })
     };
     if head.sequence != sequence {
-        let expected = format!("{sequence} entries, as the wallet says");
+        let expected = format!("{sequence} entries by the wallet");
         return fault(FaultyField::Sequence, expected, head.sequence.to_string());
     }
     if head.balance != balance {
-        let expected = format!("{balance}, as the wallet says");
+        let expected = format!("{balance} by the wallet");
         let found = head.balance.to_string();
         return fault(FaultyField::BalanceAfter, expected, found);
     }

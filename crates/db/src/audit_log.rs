@@ -1,4 +1,4 @@
-//! The audit log: who did what, in the transaction of what was done.
+//! The audit log: who did what, written in the transaction of the act.
 
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
@@ -12,7 +12,7 @@ use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::audit_log;
 
-/// Writes a line and answers its id. `bot_id` is the bot that it is about. `detail` holds no secret.
+/// Writes a line and answers its id. `bot_id` is the bot that it is about. `detail` contains no secret.
 pub(crate) async fn write(
     conn: &Connection,
     actor: &str,
@@ -23,7 +23,7 @@ pub(crate) async fn write(
     write_with_observation(conn, actor, action, bot_id, None, detail).await
 }
 
-/// Writes what a bot did itself.
+/// Records a bot's own act.
 pub(crate) async fn write_by_bot(
     conn: &Connection,
     bot_id: BotId,
@@ -55,10 +55,10 @@ pub(crate) async fn write_with_observation(
         .await?)
 }
 
-/// Writes what an operator did outside of the functions that keep it in their own transaction.
+/// Records an operator's act outside of the functions that record it in their own transaction.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn record_act(
     conn: &mut Connection,
     who: &Operator,
@@ -68,9 +68,9 @@ pub async fn record_act(
     write(conn, &who.to_string(), action, None, detail).await.map(drop)
 }
 
-/// What agents do themselves: most of the log, and told by their ledgers, predictions and bets.
+/// Agents' own actions: most of the log, and also in their ledgers, predictions and bets.
 pub const AGENTS_ACTIONS: [&str; 5] = ["PREDICT", "WAIT", "BET", "ANSWER", "USAGE"];
-/// Of everything else there are indexes, whose condition these are the words of.
+/// Indexes cover everything else; their condition lists these words.
 const BY_OTHERS: &str = "action NOT IN ('PREDICT', 'WAIT', 'BET', 'ANSWER', 'USAGE')";
 
 /// A line of the audit log.
@@ -97,7 +97,7 @@ pub struct AuditFilter {
 /// Lines, newest first, below `before` where given.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn page(
     conn: &mut Connection,
     filter: &AuditFilter,

@@ -1,5 +1,5 @@
-//! What a dump of the database does not carry by itself: what it was taken of, and what must be
-//! different once it has come to life in another place.
+//! Data about a dump that the dump itself lacks: its origin, and the changes that a restored copy
+//! needs.
 
 use diesel::dsl::sql;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text};
@@ -14,23 +14,22 @@ use crate::error::{DbError, DbResult};
 use crate::opening::connect_owner;
 use crate::pool::{Connection, Database};
 
-/// Whose credentials are whose: bots in order of their ids, with what their keys and secrets are held
-/// against, and what was before while that is still good.
+/// The bots' credentials: bots in order of their ids, with the hashes of their keys and secrets,
+/// and of former ones while they are valid.
 const CREDENTIALS: &str = "COPY (SELECT b.id, b.handle, b.hosted, b.api_key_hash, \
            encode(b.api_secret_sha256, 'hex'), b.credential_version, \
            s.version, s.api_key_hash, encode(s.api_secret_sha256, 'hex'), \
            (extract(epoch FROM s.valid_until) * 1000000)::bigint \
       FROM bots b LEFT JOIN superseded_credentials s ON s.bot_id = b.id ORDER BY b.id) TO STDOUT";
 
-/// What an audit and a dump of one moment came to.
+/// The results of an audit and a dump of one moment.
 pub struct Dumped<T> {
     pub audit: Report,
     pub credentials: Hash,
     pub dump: T,
 }
 
-/// Audits one consistent snapshot and hands its name to `dump`, which sees the same moment for as
-/// long as it runs.
+/// Audits one consistent snapshot and passes its name to `dump`, which uses the same snapshot.
 ///
 /// # Errors
 /// When the database cannot be read: see [`DbError`]. Errors of `dump` are part of the answer.
@@ -51,7 +50,7 @@ pub async fn audit_and_dump<T>(
 /// SHA-256 over the credentials of all bots: a hash of a key that was replaced changes it.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn credentials(database: &Database) -> DbResult<Hash> {
     digest_of_credentials(&database.dedicated().await?).await
 }
@@ -63,11 +62,11 @@ async fn digest_of_credentials(client: &Client) -> DbResult<Hash> {
     Ok(Hash(hasher.finalize().into()))
 }
 
-/// Whether this role may do more to the server than to databases of its own: a dump runs as whoever
-/// restores it.
+/// Whether this role has rights beyond its own databases: a dump runs with the rights of the
+/// restoring role.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn is_mighty(conn: &mut Connection) -> DbResult<bool> {
     let mighty = sql::<Bool>(
         "(SELECT bool_or(r.rolsuper OR r.rolname <> current_user) FROM pg_roles r \
@@ -81,7 +80,7 @@ pub async fn is_mighty(conn: &mut Connection) -> DbResult<bool> {
 /// The newest migration that the database has.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn newest_migration(conn: &mut Connection) -> DbResult<Option<String>> {
     let newest = sql::<Nullable<Text>>("(SELECT max(version) FROM __diesel_schema_migrations)");
     Ok(diesel::select(newest).get_result(conn).await?)
@@ -90,16 +89,16 @@ pub async fn newest_migration(conn: &mut Connection) -> DbResult<Option<String>>
 /// The server's major version.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn server_major(conn: &mut Connection) -> DbResult<i64> {
     let major = sql::<BigInt>("current_setting('server_version_num')::bigint / 10000");
     Ok(diesel::select(major).get_result(conn).await?)
 }
 
-/// Whether nothing of anybody's is in this database yet.
+/// Whether this database is empty.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn is_empty(conn: &mut Connection) -> DbResult<bool> {
     let empty = sql::<Bool>(
         "NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -111,17 +110,17 @@ pub async fn is_empty(conn: &mut Connection) -> DbResult<bool> {
 /// Whether a role of this name is there, which a dump can grant to but not create.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn has_role(conn: &mut Connection, name: &str) -> DbResult<bool> {
     let exists =
         sql::<Bool>("EXISTS (SELECT FROM pg_roles WHERE rolname = ").bind::<Text, _>(name).sql(")");
     Ok(diesel::select(exists).get_result(conn).await?)
 }
 
-/// The roles that the services have: who may append to the ledger without owning it.
+/// The roles of the services: those that may append to the ledger without owning it.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn services_roles(conn: &mut Connection) -> DbResult<Vec<String>> {
     let roles = sql::<Array<Text>>(
         "ARRAY(SELECT r.rolname::text FROM pg_class c, aclexplode(c.relacl) a \
@@ -132,17 +131,18 @@ pub async fn services_roles(conn: &mut Connection) -> DbResult<Vec<String>> {
     Ok(diesel::select(roles).get_result(conn).await?)
 }
 
-/// Makes a restored copy an arena of its own, in one transaction: a new identity, because bots that
-/// were registered since the copy was taken are gone and their ids come again, so that tokens and
-/// cursors of the other arena are refused; no kept answers with secrets, whose tokens are dead here; no
-/// events, whose positions are transaction ids of another cluster; and nobody's word that chains were
-/// verified. Told again it draws another identity and does no harm.
+/// Makes a restored copy a separate arena, in one transaction. It gets a new identity, so that it
+/// refuses tokens and cursors of the other arena: bots registered since the copy are lost and their
+/// ids are assigned again. It keeps no answers with secrets, whose tokens are invalid here, no
+/// events, whose positions are transaction ids of another cluster, and no progress of
+/// verifications. A repeated call is safe and draws another identity.
 ///
 /// # Errors
-/// When Postgres refuses, for want of the owner's rights, say: see [`DbError`]. Then nothing was changed.
+/// If Postgres refuses, for example without the owner's rights: see [`DbError`]. Then nothing was
+/// changed.
 pub async fn begin_anew(owner_url: &str) -> DbResult<()> {
     let mut conn = connect_owner(owner_url).await?;
-    // Another cluster's database was not told who may connect to it.
+    // The right to connect is not set in another cluster's database.
     conn.transaction::<_, DbError, _>(async |conn| {
         conn.batch_execute(
             "TRUNCATE events; \

@@ -40,7 +40,7 @@ pub enum BotRef {
 }
 
 impl BotRef {
-    /// One of the two: a statement takes both, as `bot_named!` says.
+    /// One of the two: a statement takes both, see `bot_named!`.
     pub(crate) fn named(&self) -> (Option<i64>, Option<&str>) {
         match self {
             BotRef::Id(id) => (Some(id.0), None),
@@ -49,7 +49,7 @@ impl BotRef {
     }
 }
 
-/// What anybody may see of a bot.
+/// The public data of a bot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BotProfile {
     pub id: BotId,
@@ -64,9 +64,9 @@ pub struct BotProfile {
     pub open_predictions: i32,
     pub open_stake: Money,
     pub open_bets: i32,
-    /// What is at stake in open bets on markets.
+    /// The stakes of open bets on markets.
     pub bet_stake: Money,
-    /// Set while an operator holds it.
+    /// Set while it is paused.
     pub pause: Option<Pause>,
 }
 
@@ -84,7 +84,7 @@ pub struct NewBot<'a> {
     pub persona: &'a str,
     pub hosted: bool,
     pub credentials: &'a Credentials,
-    /// Who asked: `registration`, or an operator's name.
+    /// The caller: `registration`, or an operator's name.
     pub actor: &'a str,
     /// Operators make bots while the arena is paused, too.
     pub while_paused: WhilePaused,
@@ -100,8 +100,8 @@ pub struct Registered {
 /// Creates bot, wallet, `GRANT` entry and audit row in one transaction.
 ///
 /// # Errors
-/// [`DbError::Conflict`] for a handle that is taken; [`DbError::Refused`] while the arena is paused, unless an
-/// operator asks. Then nothing was written. Otherwise see [`DbError`].
+/// [`DbError::Conflict`] for a taken handle; [`DbError::Refused`] while the arena is paused, except
+/// for operators. Then nothing was written. Otherwise see [`DbError`].
 pub async fn register(
     conn: &mut Connection,
     new: &NewBot<'_>,
@@ -226,7 +226,7 @@ impl FromSqlRow<Untyped, Pg> for BotProfile {
 /// One bot's profile.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a bot that is none. Otherwise see [`DbError`].
+/// [`DbError::NotFound`] for an unknown bot. Otherwise see [`DbError`].
 pub async fn find(conn: &mut Connection, bot: &BotRef) -> DbResult<BotProfile> {
     let (id, handle) = bot.named();
     let profile = One { id, handle }.get_result(conn).await;
@@ -236,7 +236,7 @@ pub async fn find(conn: &mut Connection, bot: &BotRef) -> DbResult<BotProfile> {
 /// Bots, newest first, below `before` where given.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn page(
     conn: &mut Connection,
     before: Option<BotId>,
@@ -255,7 +255,7 @@ statement! {
 /// A bot's id and the hash of its API key, to check one against.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn api_key_hash(
     conn: &mut Connection,
     bot: &BotRef,
@@ -268,7 +268,7 @@ pub async fn api_key_hash(
 /// Id, handle and API key hash of every hosted bot, for `sync-keys` and `debug-auth`.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn hosted(conn: &mut Connection) -> DbResult<Vec<(BotId, String, String)>> {
     let rows: Vec<(i64, String, String)> = bots::table
         .filter(bots::hosted.eq(true))
@@ -283,7 +283,7 @@ pub async fn hosted(conn: &mut Connection) -> DbResult<Vec<(BotId, String, Strin
 /// `None` if it is not.
 ///
 /// # Errors
-/// [`DbError::Refused`] while the arena is paused; [`DbError::NotFound`] for a bot that is none. Then nothing
+/// [`DbError::Refused`] while the arena is paused; [`DbError::NotFound`] for an unknown bot. Then nothing
 /// was written. Otherwise see [`DbError`].
 pub async fn reap(
     conn: &mut Connection,
@@ -314,7 +314,7 @@ pub async fn reap(
 /// Living bots at zero without open positions, at most `limit`: candidates for [`reap`].
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn reapable(conn: &mut Connection, limit: i64) -> DbResult<Vec<BotId>> {
     let ids: Vec<i64> = wallets::table
         .filter(wallets::status.eq(Sql(BotStatus::Alive)))

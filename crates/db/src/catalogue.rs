@@ -1,11 +1,11 @@
-//! What the migrations make beside rows: tables, functions and their bodies, triggers, privileges,
-//! owners. A database is held against it, so that a dump or an owner that added a trigger, changed a
-//! function or granted something is noticed.
+//! The schema that the migrations make, without rows: tables, functions and their bodies, triggers, privileges,
+//! owners. A database is compared with it, to detect a dump or an owner that added a trigger, changed a function
+//! or granted a privilege.
 //!
-//! What is expected is kept in `catalogue.txt`, a line a thing with the migrations it lasted from and to.
-//! A test makes that file from the migrations. Names of roles are no part of it: the services' roles are
-//! those that may append to the ledger, each of them has exactly the services' privileges, and the owner
-//! of the ledger owns everything.
+//! `catalogue.txt` lists the expected objects, one on each line, with the first and last migration
+//! that has it. A test makes that file from the migrations. It has no names of roles: the services'
+//! roles are those that may append to the ledger, each has exactly the services' privileges, and
+//! the owner of the ledger owns everything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -26,7 +26,8 @@ const HEADER: &str = "# Made from the migrations by `UPDATE_SCHEMA=1 scripts/wit
 /// How much of the catalogue is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// What may run or decide while rows are loaded: types, functions, tables, their columns and checks.
+    /// Objects that can run code while rows are loaded: types, functions, tables, their columns and
+    /// checks.
     BeforeRows,
     /// All of it.
     Whole,
@@ -46,11 +47,11 @@ impl Line {
     }
 }
 
-/// What a database has.
+/// The objects of a database.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     lines: BTreeSet<Line>,
-    /// What each role that was granted something may, by its name.
+    /// The privileges of each role, by its name.
     roles: BTreeMap<String, BTreeSet<Line>>,
     /// Those that may append to the ledger.
     services: BTreeSet<String>,
@@ -59,11 +60,11 @@ pub struct Catalogue {
 /// The catalogue of the database, as any role may read it.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn read(database: &Database) -> DbResult<Catalogue> {
     let client = database.dedicated().await?;
-    // Names are written in full, and nothing that a schema of the database holds stands in for what
-    // is Postgres' own.
+    // Names are qualified, so that no object in the database's schemas can replace one of Postgres'
+    // own.
     client
         .batch_execute(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = ''; \
@@ -92,10 +93,10 @@ async fn read_with(client: &Client) -> DbResult<Catalogue> {
     Ok(catalogue)
 }
 
-/// Where the database differs from what its own migrations make, a sentence each; none if nowhere.
+/// The differences of the database from its own migrations, one sentence each.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn differences(database: &Database) -> DbResult<Vec<String>> {
     let applied = migrations::applied(&mut *database.get().await?).await?;
     if migrations::is_unfinished(&applied) {
@@ -104,17 +105,16 @@ pub async fn differences(database: &Database) -> DbResult<Vec<String>> {
     match newest_of_whole(&applied)? {
         Some(version) => differences_at(database, &version, Extent::Whole).await,
         None => Ok(vec![
-            "the migrations that were applied are not a beginning of this build's: what they make is \
-             not known here"
+            "the applied migrations are not the first ones of this build: their schema is unknown here"
                 .to_owned(),
         ]),
     }
 }
 
-/// Where the database differs from what the migrations up to this one make.
+/// The differences of the database from the migrations up to this one.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn differences_at(
     database: &Database,
     version: &str,
@@ -135,7 +135,7 @@ fn newest_of_whole(applied: &[String]) -> DbResult<Option<String>> {
     Ok(applied.last().filter(|_| is_beginning).cloned())
 }
 
-/// What is expected, and of that what each of the services' roles may.
+/// The expected objects, and the expected privileges of the services' roles.
 struct Expected {
     lines: BTreeSet<Line>,
     services: BTreeSet<Line>,

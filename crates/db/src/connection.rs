@@ -1,9 +1,9 @@
 //! A connection that also works behind a pooler which lends a server for one transaction only.
 //!
 //! Behind such a pooler nothing of a session outlives a transaction: no prepared statement, no
-//! setting. Diesel prepares each statement and then runs it, which are two visits to the server; so
-//! here each statement outside of a transaction gets one of its own, no statement is kept, and the
-//! time-outs come with each `BEGIN`. Direct connections pass through untouched.
+//! setting. Diesel prepares each statement and then runs it, which are two round trips. So here
+//! each statement outside of a transaction gets its own transaction, no statement is kept, and each
+//! `BEGIN` sets the time-outs. Direct connections pass through untouched.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,10 +27,10 @@ use crate::opening;
 pub struct Connection {
     inner: AsyncPgConnection,
     pooled: bool,
-    /// A transaction was begun, by a caller or by us around a single statement, and its end was not
-    /// seen: the connection must not be used again.
+    /// A transaction was begun, by a caller or by us around a single statement, and did not end:
+    /// the connection must not be used again.
     unfinished: AtomicBool,
-    /// The transaction that is open, for whoever follows a request from its beginning to its commit.
+    /// The open transaction, for traces from a request to its commit.
     transaction: Option<Span>,
 }
 
@@ -59,7 +59,7 @@ impl Connection {
         }
     }
 
-    /// Runs `work`, built on this connection, in a transaction of its own.
+    /// Runs `work`, built on this connection, in its own transaction.
     async fn enclose<T>(&self, work: BoxFuture<'_, QueryResult<T>>) -> QueryResult<T> {
         self.unfinished.store(true, Ordering::Relaxed);
         let mut conn = &self.inner;
@@ -71,12 +71,12 @@ impl Connection {
         if ended.is_ok() {
             self.unfinished.store(false, Ordering::Relaxed);
         }
-        // What failed first is what counts.
+        // The first failure counts.
         done.and_then(|done| ended.map(|()| done))
     }
 }
 
-/// What is sent for `query`: a pooled transaction begins with its time-outs.
+/// The text sent for `query`: a pooled transaction begins with its time-outs.
 fn with_time_outs(pooled: bool, query: &str) -> std::borrow::Cow<'_, str> {
     if pooled && query == "BEGIN" { opening::begin(query).into() } else { query.into() }
 }
@@ -142,7 +142,7 @@ impl AsyncConnectionCore for Connection {
             return loading;
         }
         async move {
-            // Read to the end before COMMIT, which would wait behind rows that nobody reads.
+            // Read to the end before COMMIT, which would otherwise wait behind unread rows.
             let all = async move { loading.await?.try_collect::<Vec<Row>>().await };
             let rows = this.enclose(all.boxed()).await?;
             Ok(stream::iter(rows.into_iter().map(Ok)).boxed())
@@ -237,7 +237,7 @@ impl AsyncConnection for Connection {
 
 impl PoolableConnection for Connection {
     fn is_broken(&mut self) -> bool {
-        // What diesel-async knows of a Postgres connection counts too: whether it is closed.
+        // Also uses diesel-async's state of a Postgres connection: whether it is closed.
         self.unfinished.load(Ordering::Relaxed) || self.inner.is_broken()
     }
 }

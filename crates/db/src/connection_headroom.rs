@@ -1,4 +1,4 @@
-//! Whether Postgres has room for a pool beside the sessions that are there.
+//! Whether Postgres has room for a pool besides the existing sessions.
 //!
 //! A pool opens its connections as they are needed: one that cannot be had is noticed under load,
 //! as a request that fails. So a service looks when it starts.
@@ -17,7 +17,7 @@ use crate::sql::statement;
 /// How long a start waits for the count.
 const LOOK_SECONDS: u64 = 1;
 
-/// What a pool may come to want, and what there is.
+/// The connections that a pool may need, and the available ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
     /// Sessions that Postgres allows those who are no superusers.
@@ -28,7 +28,7 @@ pub struct Room {
 }
 
 statement! {
-    // Who is no superuser sees of others' sessions that they are there and whose.
+    // A role that is not a superuser sees only the existence and the owner of others' sessions.
     struct CountSessions {} returns (BigInt, BigInt) =
     "SELECT (SELECT sum(CASE name WHEN 'max_connections' THEN setting::bigint \
                                   ELSE -setting::bigint END) \
@@ -61,7 +61,7 @@ impl Database {
     /// Counts the sessions. `None` behind a pooler, which has fewer servers than clients on purpose.
     ///
     /// # Errors
-    /// When Postgres cannot be asked: see [`crate::DbError`].
+    /// If Postgres does not answer: see [`crate::DbError`].
     pub async fn room(&self) -> DbResult<Option<Room>> {
         if self.is_pooled() {
             return Ok(None);
@@ -76,9 +76,9 @@ impl Database {
         }))
     }
 
-    /// Warns in the log if the whole of the pool does not fit beside the sessions that are there. For
-    /// a start, before other connections are opened; it fails nothing and delays it by no more than
-    /// a second.
+    /// Logs a warning if the whole pool does not fit with the existing sessions. For a start,
+    /// before other connections are opened; it fails nothing and delays it by no more than a
+    /// second.
     pub async fn warn_if_crowded(&self) {
         let limit = Duration::from_secs(LOOK_SECONDS);
         match tokio::time::timeout(limit, self.room()).await {

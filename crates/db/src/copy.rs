@@ -1,7 +1,7 @@
 //! Postgres' binary COPY format: rows written and read without a query in between.
 //!
-//! Layouts are those of the manual's page on COPY and of the types' `_send` functions. Only the
-//! types that the ledger and the metrics use are here.
+//! Layouts are those of the manual's page on COPY and of the types' `_send` functions. It has only
+//! the types of the ledger and the metrics.
 
 use bytes::{Buf, BufMut, BytesMut};
 use ledger_core::{Decimal8, Money, Timestamp};
@@ -97,7 +97,7 @@ pub(crate) fn put_numeric(out: &mut impl BufMut, units: i128) {
     }
 }
 
-/// The units of 10⁻⁸ in a binary numeric; `None` for NaN, infinity, or what is finer or larger.
+/// The units of 10⁻⁸ in a binary numeric; `None` for NaN, infinity, and finer or larger values.
 pub(crate) fn numeric_units(mut value: &[u8]) -> Option<i128> {
     if value.len() < 8 {
         return None;
@@ -169,7 +169,7 @@ pub(crate) fn fields<const N: usize>(row: &[u8]) -> Option<[Option<&[u8]>; N]> {
     Some(found)
 }
 
-/// The next field, which may be NULL, and what is behind it, if all of it is there.
+/// The next field, which may be NULL, and the rest, if the field is complete.
 fn next_field(row: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
     let (length, behind) = row.split_first_chunk()?;
     let length = usize::try_from(i32::from_be_bytes(*length)).ok();
@@ -177,8 +177,8 @@ fn next_field(row: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
     Some((length.map(|_| value), behind))
 }
 
-/// Splits what arrives of a COPY into rows: Postgres sends one message a row, but nothing in the
-/// protocol says so.
+/// Splits what arrives of a COPY into rows: Postgres sends one message for each row, but the
+/// protocol does not guarantee it.
 #[derive(Default)]
 pub(crate) struct CopyReader {
     buffer: BytesMut,
@@ -186,7 +186,7 @@ pub(crate) struct CopyReader {
 }
 
 impl CopyReader {
-    /// Feeds one message and hands each complete row to `row`.
+    /// Feeds one message and passes each complete row to `row`.
     pub(crate) fn feed<E>(
         &mut self,
         message: &[u8],

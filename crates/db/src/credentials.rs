@@ -1,6 +1,6 @@
 //! Credentials: how they prove a bot, and how they are rotated.
 //!
-//! A bot has one pair in force, and at most one predecessor that is good until its grace ends. Each
+//! A bot has one pair in force, and at most one predecessor that is valid until its grace period ends. Each
 //! pair has a number, counted from 1, which tokens carry.
 
 use std::time::Duration;
@@ -30,13 +30,13 @@ pub const FIRST_VERSION: i64 = 1;
 pub enum Standing {
     /// In force.
     Current,
-    /// Rotated away, and good until the grace ends.
+    /// Rotated, and valid until the grace period ends.
     Grace,
     /// Over.
     Ended,
 }
 
-/// Whose a secret is.
+/// The owner of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SecretOwner {
     pub bot: BotId,
@@ -46,7 +46,7 @@ pub struct SecretOwner {
 }
 
 statement! {
-    /// Of a secret that is not the present one, whether it is in its grace.
+    /// For a former secret, whether it is in its grace period.
     struct OwnerOf<'a> { current: &'a [u8] as Bytea, earlier: &'a [u8] as Bytea }
     returns (BigInt, BigInt, Nullable<Bool>) =
     "SELECT id, credential_version, NULL::boolean FROM bots WHERE api_secret_sha256 = {} \
@@ -60,7 +60,7 @@ statement! {
 /// that a rotation whose answer was lost can be answered again.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn by_secret(conn: &mut Connection, sha256: &[u8; 32]) -> DbResult<Option<SecretOwner>> {
     let owner = OwnerOf { current: sha256, earlier: sha256 };
     let row: Option<(i64, i64, Option<bool>)> = owner.get_result(conn).await.optional()?;
@@ -75,17 +75,17 @@ pub async fn by_secret(conn: &mut Connection, sha256: &[u8; 32]) -> DbResult<Opt
     }))
 }
 
-/// What a login is checked against. Its hashes are not for a log.
+/// The stored hashes for a login. Its hashes are not for a log.
 #[derive(Clone)]
 pub struct LoginCandidate {
     pub bot: BotId,
     pub version: i64,
     pub api_key_hash: String,
-    /// Of the credentials before, while they are good.
+    /// Of the former credentials, while they are valid.
     pub predecessor: Option<Predecessor>,
 }
 
-/// Credentials that were rotated away and are still good.
+/// Rotated credentials that are still valid.
 #[derive(Clone)]
 pub struct Predecessor {
     pub version: i64,
@@ -107,9 +107,9 @@ statement! {
 /// The bot that a login names, with the hashes of its keys.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn login(conn: &mut Connection, bot: &BotRef) -> DbResult<Option<LoginCandidate>> {
-    // Seconds, as Postgres tells an interval; money is nowhere near.
+    // Seconds, Postgres' form of an interval; this is not money.
     type Earlier = (i64, String, f64);
     type Row = (i64, i64, String, Option<Earlier>);
     let (id, handle) = bot.named();
@@ -130,7 +130,7 @@ pub async fn login(conn: &mut Connection, bot: &BotRef) -> DbResult<Option<Login
 /// transaction.
 ///
 /// # Errors
-/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
+/// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].
 pub async fn logged_in(
     conn: &mut Connection,
     bot: BotId,
@@ -145,19 +145,19 @@ pub async fn logged_in(
     .await
 }
 
-/// What was refused, for the audit log.
+/// The refused action, for the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refused {
-    /// An API key of this bot that is none.
+    /// A wrong API key of this bot.
     Login(BotId),
-    /// A token of the operator that is none.
+    /// A wrong operator's token.
     Operator,
 }
 
 /// Writes down that credentials were refused `count` times since the last such row.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn refused(conn: &mut Connection, what: Refused, count: u64) -> DbResult<()> {
     let (action, bot_id) = match what {
         Refused::Login(bot) => ("LOGIN_REFUSED", Some(bot)),
@@ -166,7 +166,7 @@ pub async fn refused(conn: &mut Connection, what: Refused, count: u64) -> DbResu
     audit_log::write(conn, "anonymous", action, bot_id, json!({ "count": count })).await.map(drop)
 }
 
-/// Who rotates.
+/// The actor of a rotation.
 #[derive(Debug, Clone)]
 pub enum Rotator<'a> {
     /// The bot, with the credentials of this number.
@@ -180,11 +180,11 @@ pub struct Rotation<'a> {
     pub bot: &'a BotRef,
     pub rotator: Rotator<'a>,
     pub credentials: &'a Credentials,
-    /// How long the present credentials stay good.
+    /// How long the present credentials stay valid.
     pub grace: Duration,
 }
 
-/// What a rotation left behind.
+/// The result of a rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rotated {
     pub bot: BotId,
@@ -246,11 +246,11 @@ pub async fn rotate(
     .await
 }
 
-/// Replaces the hash of a bot's API key, with an audit row, and leaves its secret in force. Whatever
-/// the old key bought, or was before it, ends at once: keys are replaced like this when they leaked.
+/// Replaces the hash of a bot's API key, with an audit row, and leaves its secret in force. The old
+/// key's tokens and earlier keys end at once: keys are replaced in this way when they leaked.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a bot that is none. Then nothing was written. Otherwise see [`DbError`].
+/// [`DbError::NotFound`] for an unknown bot. Then nothing was written. Otherwise see [`DbError`].
 pub async fn replace_api_key(
     conn: &mut Connection,
     bot: BotId,
@@ -264,7 +264,7 @@ pub async fn replace_api_key(
             .set((bots::api_key_hash.eq(hash), bots::credential_version.eq(version)))
             .execute(conn)
             .await?;
-        // The secret is not superseded: what stands there for it is nobody's.
+        // The secret is not superseded: the value in its place belongs to no bot.
         let (one, other) = (Uuid::new_v4(), Uuid::new_v4());
         present.api_secret_sha256 = [*one.as_bytes(), *other.as_bytes()].concat();
         supersede(conn, &present, Duration::ZERO).await?;
@@ -288,7 +288,7 @@ statement! {
         bot_named!(), " FOR NO KEY UPDATE")
 }
 
-/// The bot's row, held until the transaction ends. Its wallet is not needed, and ticks go on.
+/// The bot's row, held until the transaction ends. Its wallet is not needed, and ticks continue.
 async fn lock(conn: &mut Connection, bot: &BotRef) -> DbResult<Present> {
     let (id, handle) = bot.named();
     let row: Option<Present> = LockBot { id, handle }.get_result(conn).await.optional()?;
@@ -329,13 +329,13 @@ async fn supersede(
     Ok(insert.get_result(conn).await?)
 }
 
-/// A rotation of late: all that is needed to tell which tokens it ended.
+/// A recent rotation: the data that identifies the tokens that it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecentRotation {
     pub bot: BotId,
     /// The number of the credentials in force.
     pub version: i64,
-    /// How much longer those before are good; zero when they are over.
+    /// The remaining validity of the former ones; zero if it is over.
     pub old_remaining: Duration,
 }
 
@@ -350,7 +350,7 @@ statement! {
 /// The rotations of the last `window`.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn rotated_within(
     conn: &mut Connection,
     window: Duration,

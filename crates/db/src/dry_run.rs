@@ -1,10 +1,10 @@
-//! Dry runs: what a request would do, by doing it and taking all of it back.
+//! Dry runs: execute a request and roll it back, to return its result.
 //!
-//! Each one is the transaction of the real request, ended by ROLLBACK: the same parsing, locks, rules and
-//! rows. Nothing of it is kept or published; ids from sequences are used up. It holds the bot's wallet (and
-//! the markets, and of a wager the house's row) until its work is done, which takes a few milliseconds. It
-//! waits for whoever holds these: at most a second for each, after which it fails with
-//! [`DbError::Unavailable`]. What it says is true of that moment only.
+//! Each one is the transaction of the real request, ended by ROLLBACK: the same parsing, locks,
+//! rules and rows. Nothing of it is kept or published; ids from sequences are used up. It holds the
+//! bot's wallet (and the markets, and of a wager the house's row) until its work is done, which
+//! takes a few milliseconds. It waits at most a second for each of these, and then fails with
+//! [`DbError::Unavailable`]. Its result applies only to that moment.
 
 use ledger_core::economy::{self, EconomyRules};
 use ledger_core::{BotId, Money, Refusal};
@@ -16,10 +16,10 @@ use crate::markets::{self, Comparison, NewAnswer, Slip};
 use crate::pool::Connection;
 use crate::tx::{self, End};
 
-/// What a request would do.
+/// The result that a request would have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DryRun {
-    /// What it takes from the balance at once: stakes and fees, in credits.
+    /// The amount subtracted from the balance at once: stakes and fees, in credits.
     pub cost: Money,
     /// The balance there is.
     pub balance: Money,
@@ -30,15 +30,15 @@ pub struct DryRun {
 /// Why a request would be refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DryRefusal {
-    /// A rule would say no.
+    /// A rule would refuse.
     Rule(Refusal),
     /// Its observation was used before.
     ObservationUsed,
 }
 
 impl DryRun {
-    /// Does a request's work, which answers the balance it leaves, and takes it back. `told` words a failure as
-    /// the real request does. Other errors than a refusal stay errors.
+    /// Does a request's work, which answers the balance it leaves, and takes it back. `told`
+    /// converts a failure like the real request does. Other errors than a refusal stay errors.
     async fn of(
         conn: &mut Connection,
         bot_id: BotId,
@@ -74,10 +74,10 @@ impl DryRun {
     }
 }
 
-/// What [`actions::place`] would do.
+/// The result that [`actions::place`] would have.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a bot that is none; a refusal is no error.
+/// [`DbError::NotFound`] for an unknown bot; a refusal is no error.
 pub async fn wager(conn: &mut Connection, wager: &Wager, rules: &EconomyRules) -> DbResult<DryRun> {
     let placing = Placing { wager, hook: None };
     DryRun::of(
@@ -93,10 +93,10 @@ pub async fn wager(conn: &mut Connection, wager: &Wager, rules: &EconomyRules) -
     .await
 }
 
-/// What [`actions::wait`] would do.
+/// The result that [`actions::wait`] would have.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a bot that is none; a refusal is no error.
+/// [`DbError::NotFound`] for an unknown bot; a refusal is no error.
 pub async fn wait(conn: &mut Connection, wait: &Wait, rules: &EconomyRules) -> DbResult<DryRun> {
     DryRun::of(
         conn,
@@ -108,13 +108,13 @@ pub async fn wait(conn: &mut Connection, wait: &Wait, rules: &EconomyRules) -> D
     .await
 }
 
-/// What [`markets::place`] would do.
+/// The result that [`markets::place`] would have.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a bot that is none; a refusal is no error.
+/// [`DbError::NotFound`] for an unknown bot; a refusal is no error.
 pub async fn bets(conn: &mut Connection, slip: &Slip, rules: &EconomyRules) -> DbResult<DryRun> {
     let stakes = slip.bets.iter().map(|bet| bet.stake.money());
-    // A sum beyond every balance is refused whatever it is.
+    // A sum beyond every balance is always refused.
     let cost = stakes.fold(Money::ZERO, |sum, stake| sum.checked_add(stake).unwrap_or(sum));
     DryRun::of(
         conn,
@@ -126,11 +126,12 @@ pub async fn bets(conn: &mut Connection, slip: &Slip, rules: &EconomyRules) -> D
     .await
 }
 
-/// What [`markets::answer`] would do, except whether the answer is right, which would tell the secret: it is
-/// not compared with the commitment, and what a wrong one would cost is what any one costs.
+/// The result that [`markets::answer`] would have, except whether the answer is right, which would
+/// reveal the secret: it is not compared with the commitment, and the cost is that of a wrong
+/// answer.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a bot that is none; a refusal is no error.
+/// [`DbError::NotFound`] for an unknown bot; a refusal is no error.
 pub async fn answer(
     conn: &mut Connection,
     new: &NewAnswer,

@@ -1,4 +1,4 @@
-//! What can go wrong between the arena and Postgres.
+//! Errors between the arena and Postgres.
 
 use std::error::Error as _;
 
@@ -15,7 +15,7 @@ pub(crate) const READ_ONLY: &str =
 /// Only this module knows SQLSTATEs and the names of constraints.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// The rules said no; nothing was written.
+    /// The rules refused; nothing was written.
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error("no such {0}")]
@@ -26,7 +26,7 @@ pub enum DbError {
     /// Postgres cannot be reached, or had to give up; trying again may help.
     #[error("Postgres is unavailable: {0}")]
     Unavailable(String),
-    /// Postgres ended the transaction in favour of another one: a deadlock, or a serialisation failure.
+    /// A deadlock, or a serialization failure: Postgres ended this transaction in favour of another.
     /// [`crate::tx`] has tried again; trying later may help.
     #[error("Postgres is unavailable: {0}")]
     Contended(String),
@@ -37,7 +37,7 @@ pub enum DbError {
     /// nothing. Look before repeating it.
     #[error("Postgres did not answer to a commit: {0}")]
     OutcomeUnknown(String),
-    /// The database itself will not do, whatever is in it.
+    /// The database itself is not usable, whatever it contains.
     #[error(
         "its encoding is {0}, which cannot hold every text, and must be UTF8: make another one \
          (CREATE DATABASE … ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0)"
@@ -49,10 +49,10 @@ pub enum DbError {
          and restore into that"
     )]
     Unfinished,
-    /// What is stored contradicts itself. Run inspect-ledger.
+    /// Stored data contradicts itself. Run inspect-ledger.
     #[error("stored data is corrupt: {0}")]
     Corrupt(String),
-    /// An earlier statement of the transaction failed, which is what counts.
+    /// An earlier statement of the transaction failed, and its error counts.
     #[error("an earlier statement of the transaction failed: {0}")]
     Aborted(String),
     #[error("query failed: {0}")]
@@ -65,20 +65,23 @@ pub enum Conflict {
     HandleTaken,
     #[error("this observation was used before")]
     ObservationUsed,
-    #[error("there is a bet or an answer of this bot already")]
+    #[error("this bot already has a bet or an answer here")]
     AlreadyIn,
-    #[error("a market of this id is there already")]
+    #[error("a market with this id already exists")]
     MarketExists,
-    #[error("these credentials were rotated away")]
+    #[error("these credentials were rotated and are no longer valid")]
     CredentialsSuperseded,
-    #[error("other wagers used up what the house may lose this hour")]
+    #[error("other wagers used up the house's budget of this hour")]
     HouseBudget,
-    #[error("a request with this Idempotency-Key is being served or was served otherwise")]
+    #[error(
+        "another request with this Idempotency-Key is running or has already finished; wait a \
+         moment and send the same request again"
+    )]
     IdempotencyKey,
 }
 
 impl DbError {
-    /// Whether the same call may succeed later without anybody mending anything.
+    /// Whether the same call may succeed later without a repair.
     pub const fn retryable(&self) -> bool {
         match self {
             DbError::Unavailable(_) | DbError::Contended(_) | DbError::ReadOnly(_) => true,
@@ -94,12 +97,12 @@ impl DbError {
         }
     }
 
-    /// What anybody may be shown of it: a text that is always the same, without what a server said.
+    /// The public text of the error: constant, without a server's message.
     pub fn shown(&self) -> Option<String> {
         matches!(self, DbError::ReadOnly(_)).then(|| self.to_string())
     }
 
-    /// Whether it only says that an earlier statement of the transaction failed.
+    /// Whether it only reports that an earlier statement of the transaction failed.
     fn is_aftermath(&self) -> bool {
         matches!(self, DbError::Aborted(_))
     }
@@ -108,7 +111,7 @@ impl DbError {
         DbError::Corrupt(what.to_string())
     }
 
-    /// By the code alone: texts are in the server's language.
+    /// Only by the code: texts are in the server's language.
     fn from_code(code: &str, constraint: Option<&str>, message: String) -> DbError {
         // 40: rollback, 53: resources, 55P03: lock time-out, 57: operator, 08: connection, 58: the
         // disk, XX: Postgres itself. Nobody's data is to blame for any of these.
@@ -141,8 +144,7 @@ impl DbError {
     }
 }
 
-/// The error that made a pipeline fail: Postgres refuses whatever was sent behind it, and says so of
-/// each.
+/// The error that made a pipeline fail: Postgres refuses each later statement with an error.
 pub(crate) fn first_cause(results: impl IntoIterator<Item = DbResult<()>>) -> DbResult<()> {
     let mut aftermath = Ok(());
     for error in results.into_iter().filter_map(Result::err) {
@@ -171,7 +173,7 @@ impl From<DieselError> for DbError {
                     DatabaseErrorKind::SerializationFailure => DbError::Contended(message),
                     DatabaseErrorKind::ClosedConnection
                     | DatabaseErrorKind::UnableToSendCommand => DbError::Unavailable(message),
-                    // Of all other codes diesel hands on no more than the text.
+                    // For all other codes diesel returns only the text.
                     DatabaseErrorKind::Unknown => match sqlstate::of(&message) {
                         Some(code) => DbError::from_code(&code, info.constraint_name(), message),
                         None => DbError::Query(message),

@@ -1,11 +1,11 @@
-//! The event log: what live streams resume from.
+//! The event log, from which live streams resume.
 //!
-//! Events are written in the transaction of what they tell of. Their position is
-//! `(transaction id, id)`, and a reader stays below the oldest transaction that is still running,
-//! so that one which commits out of order is neither lost nor told twice.
+//! Events are written in the transaction of the act. Their position is `(transaction id, id)`, and
+//! a reader stays below the oldest running transaction, so that an event committed out of order is
+//! neither lost nor sent twice.
 //!
-//! What never changes is not written but looked up when an event is read, which costs the readers
-//! and no writer: the bot's handle, and of an entry what else its hash covers.
+//! Immutable data is not written but looked up when an event is read, which costs readers and not
+//! writers: the bot's handle, and for an entry the other fields of its hash.
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,7 +24,7 @@ use crate::sql::{Prepare, column, reached, statement};
 
 /// How long an event is kept at least, in days.
 pub const KEPT_DAYS: i64 = 7;
-/// The most events that one call of [`prune`] forgets.
+/// The most events that one call of [`prune`] deletes.
 pub const PRUNE_MAX: i64 = 10_000;
 
 /// Writes events in the caller's transaction.
@@ -54,7 +54,7 @@ pub struct Position {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be a position as the stream told it, such as 7341-12")]
+#[error("must be a position from the stream, such as 7341-12")]
 pub struct PositionError;
 
 impl Position {
@@ -94,35 +94,35 @@ pub struct Event {
     pub position: Position,
     pub kind: EventKind,
     pub at: Timestamp,
-    /// Whose it is, where it is one bot's.
+    /// Its bot, if it has one.
     pub bot_id: Option<BotId>,
     /// What was kept of it, as a [`NewEvent`] is written.
     pub data: Value,
     pub looked_up: LookedUp,
 }
 
-/// Between what places the log could be read at one moment.
+/// The readable range of the log at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// What is before this was forgotten.
+    /// Earlier events were deleted.
     oldest: Position,
-    /// What is before this is complete and never grows; what is behind it is not told yet.
+    /// Earlier events are complete; later ones are not sent yet.
     pub now: Position,
     /// No transaction has a larger id yet.
     newest_xid: u64,
 }
 
-/// Why a reader cannot go on from a position.
+/// Why a reader cannot continue from a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unresumable {
-    /// Events after it may have been forgotten.
+    /// Events after it may have been deleted.
     Forgotten,
-    /// This log never told it: it is another arena's, or this one was restored from an older copy.
+    /// This log never had it: it is another arena's, or this one was restored from an older copy.
     Foreign,
 }
 
 impl Bounds {
-    /// Whether a reader can go on from `position` without missing anything.
+    /// Whether a reader can continue from `position` without missing events.
     ///
     /// # Errors
     /// Why not.
@@ -137,13 +137,13 @@ impl Bounds {
     }
 }
 
-/// What [`after`] read, in one look.
+/// The result of one call of [`after`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// In the order in which everybody is told them.
+    /// In the order in which they are sent.
     pub events: Vec<Event>,
     pub bounds: Bounds,
-    /// Where to go on: everything up to here has been read.
+    /// The next position: everything up to here has been read.
     pub until: Position,
 }
 
@@ -184,7 +184,7 @@ statement! {
 /// The events after `position` that are complete, at most `limit`.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn after(conn: &mut Connection, position: Position, limit: i64) -> DbResult<Page> {
     let select = SelectEvents { xid: position.xid.to_string(), id: position.id, limit };
     let rows: Vec<(BoundsRow, EventRow, LookedUpRow)> = select.load(conn).await?;
@@ -205,10 +205,10 @@ pub async fn after(conn: &mut Connection, position: Position, limit: i64) -> DbR
     Ok(Page { events, bounds, until })
 }
 
-/// Between what places the log can be read now.
+/// The readable range of the log now.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn bounds(conn: &mut Connection) -> DbResult<Bounds> {
     Ok(after(conn, Position::before(u64::MAX), 0).await?.bounds)
 }
@@ -259,7 +259,8 @@ statement! {
 }
 
 statement! {
-    /// The rows go by their place, so that whatever the statistics say no other row is read.
+    /// The rows are read by their physical place, so that no other row is read, whatever the
+    /// statistics.
     struct Prune {
         before: Timestamp as Instant,
         limit: i64 as BigInt,
@@ -282,10 +283,10 @@ statement! {
 }
 
 /// Forgets the oldest events, as far as all of them were written before `before`, at most
-/// [`PRUNE_MAX`]; returns how many. When there is nothing to forget, it reads one event.
+/// [`PRUNE_MAX`]; returns how many. If there is nothing to delete, it reads one event.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn prune(conn: &mut Connection, before: Timestamp) -> DbResult<i64> {
     let oldest: Option<Timestamp> = OldestAt {}.get_result(conn).await.optional()?;
     if oldest.is_none_or(|at| at >= before) {

@@ -1,8 +1,8 @@
-//! The ledger on its way out: every entry in chain order, from one consistent snapshot, one at a
+//! The export of the ledger: every entry in chain order, from one consistent snapshot, one at a
 //! time, so that memory does not grow with the ledger.
 //!
-//! It reads and never judges: an entry that is broken but can be read is handed over as it is, and
-//! whoever verifies the export finds it.
+//! It never judges: a broken but readable entry is exported unchanged, and a verification of the
+//! export finds it.
 
 use std::io;
 
@@ -18,7 +18,7 @@ use crate::pool::Database;
 #[derive(Debug)]
 pub enum ExportError {
     Database(DbError),
-    /// What takes the entries could not take one.
+    /// The receiver of the entries failed.
     Sink(io::Error),
 }
 

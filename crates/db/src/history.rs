@@ -1,4 +1,4 @@
-//! What past ticks did, and how one bot stood after some of them.
+//! The totals of past ticks, and one bot's state after some of them.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -31,7 +31,7 @@ pub struct TickSummary {
 /// Ticks, the newest first, below `before` where given.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn ticks(
     conn: &mut Connection,
     before: Option<TickNumber>,

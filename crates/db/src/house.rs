@@ -1,13 +1,13 @@
-//! What price predictions may cost the house: a bound on all it mints for them within any hour.
+//! The house's budget for price predictions: a limit on all it mints for them within any hour.
 //!
-//! The house adds to the stake of a right prediction. What it would add if every open one were right
-//! stands in `house_exposure`, what it did add in `house_minted` by the minute. A wager is taken while
-//! both together, the minutes of the last hour counted, stay within the budget with what the wager
-//! itself could cost. So whatever settles when, no hour costs more: all of it was open or paid at the
-//! last wager before it, or within it.
+//! The house adds to the stake of a right prediction. `house_exposure` has the amount if every open
+//! one were right, `house_minted` the minted amounts by the minute. A wager is accepted while both
+//! together, for the last hour, stay within the budget with the wager's own possible cost. So no
+//! hour costs more, whenever predictions are settled: all of it was open or paid at the last wager
+//! before or within it.
 //!
-//! Wagers look without a lock first, and refuse by that. Those that are taken lock the one row last of
-//! all, just before they commit, and look again: many API processes cannot overdraw together.
+//! Wagers first check without a lock, and may be refused by that. Accepted ones lock the one row
+//! last, just before they commit, and check again: many API processes cannot overdraw together.
 
 use diesel_async::RunQueryDsl;
 use futures_util::future::join;
@@ -21,12 +21,12 @@ use crate::sql::{Prepare, statement};
 /// A minute counts until it lies wholly before the last hour.
 const COUNTED_MINUTES: i64 = 61;
 
-/// How much is set aside and was paid, as one look found it.
+/// The reserved and paid amounts, by one read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exposure {
-    /// What every open prediction together would cost, were it right.
+    /// The cost of all open predictions if all were right.
     pub reserved: i128,
-    /// What right ones did cost within the last hour.
+    /// The cost of right ones within the last hour.
     pub minted: i128,
 }
 
@@ -47,7 +47,7 @@ statement! {
 /// Looks without a lock.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn look(mut conn: &Connection) -> DbResult<Exposure> {
     let (reserved, minted) = Look {}.get_result(&mut conn).await?;
     Ok(Exposure { reserved, minted })
@@ -57,7 +57,8 @@ statement! {
     struct Hold {} returns Units = "SELECT reserved FROM house_exposure FOR UPDATE"
 }
 
-// A statement of its own behind the lock: its snapshot shows what whoever held the lock has minted.
+// A separate statement after the lock: its snapshot includes the amounts minted by the former
+// holder.
 statement! {
     struct Take { more: i128 as Units, again: i128 as Units, budget: i128 as Units }
     returns Untyped =
@@ -66,10 +67,11 @@ statement! {
                               WHERE minute > clock_timestamp() - interval '61 minutes') <= {}"
 }
 
-/// Sets `more` units aside. The transaction's last statements: until it ends, nobody else wagers.
+/// Sets `more` units aside. The transaction's last statements: until it ends, no other wager can be
+/// placed.
 ///
 /// # Errors
-/// [`Conflict::HouseBudget`] if others were faster and they do not fit any more.
+/// [`Conflict::HouseBudget`] if others were faster and these no longer fit.
 pub(crate) async fn take(conn: &Connection, more: i128, budget: Money) -> DbResult<()> {
     let (mut first, mut second) = (conn, conn);
     let taken = Take { more, again: more, budget: i128::from(budget.units()) };
@@ -79,11 +81,11 @@ pub(crate) async fn take(conn: &Connection, more: i128, budget: Money) -> DbResu
     if taken? == 1 { Ok(()) } else { Err(DbError::Conflict(Conflict::HouseBudget)) }
 }
 
-/// Gives back what was set aside for settled predictions, and books what was minted for them.
+/// Releases the reserved amounts of settled predictions, and records the minted ones.
 pub(crate) async fn settle(conn: &mut Connection, reserved: i128, minted: i128) -> DbResult<()> {
     // A payout alone locks the row too: no wager may look between its minting and its commit.
     if reserved != 0 || minted != 0 {
-        // Never below zero: a wrong sum may cost the house its bound, but no bot its payout.
+        // Never below zero: a wrong sum may break the house's limit, but must not stop a payout.
         let less = "UPDATE house_exposure SET reserved = greatest(reserved - $1, 0)";
         let changed =
             diesel::sql_query(less).bind::<Units, _>(reserved).prepared().execute(conn).await?;
@@ -111,12 +113,12 @@ pub(crate) async fn settle(conn: &mut Connection, reserved: i128, minted: i128) 
     Ok(())
 }
 
-/// Counts what is set aside anew, from the open predictions: an older build that settled some during an
-/// upgrade gave nothing back. Every service does so when it starts: see [`crate::rules::adopt`]. In the
-/// caller's transaction, which must take no other lock afterwards.
+/// Recomputes the reserved amount from the open predictions: an older build that settled some
+/// during an upgrade released nothing. Every service does so when it starts: see
+/// [`crate::rules::adopt`]. In the caller's transaction, which must take no other lock afterwards.
 pub(crate) async fn recount(conn: &mut Connection) -> DbResult<()> {
     Hold {}.get_result::<i128>(conn).await?;
-    // Whoever wagers or settles meanwhile waits with its own part until this is committed.
+    // Concurrent wagers and settlements wait with their own part until this is committed.
     diesel::sql_query(
         "UPDATE house_exposure SET reserved = \
                 (SELECT coalesce(sum(reserved), 0) FROM predictions WHERE status = 'OPEN')",
@@ -140,11 +142,10 @@ statement! {
 }
 
 /// When `more` units may fit into the budget at the earliest: when the next open prediction can be
-/// settled, if it and others lost would make the room; else when enough of what was paid is an hour
-/// ago.
+/// settled, if losses of it and others would free enough; else when enough payouts are an hour old.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn opens_at(mut conn: &Connection, more: Money, budget: Money) -> DbResult<Timestamp> {
     let exposure = look(conn).await?;
     let (now, next): (Timestamp, Option<Timestamp>) = Times {}.get_result(&mut conn).await?;

@@ -16,10 +16,10 @@ use crate::error::{Conflict, DbError, DbResult};
 use crate::pool::Connection;
 use crate::sql::{Prepare, statement};
 
-/// How long an answer is repeated, unless what it tells of ends sooner.
+/// How long an answer is repeated, unless its credentials end sooner.
 pub const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a request with an `Idempotency-Key` claims.
+/// The claim of a request with an `Idempotency-Key`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
     /// SHA-256 over credential, route and key.
@@ -33,9 +33,9 @@ pub struct Claim {
 pub struct StoredAnswer {
     /// HTTP status, 200–299.
     pub status: i16,
-    /// JSON, or its ciphertext where it holds secrets.
+    /// JSON, or its ciphertext if it contains secrets.
     pub answer: Vec<u8>,
-    /// Whose secrets it holds, if any.
+    /// The owner of its secrets, if any.
     pub secrets_of: Option<Pair>,
 }
 
@@ -52,21 +52,22 @@ pub struct Pair {
 pub struct Remember<'a, T> {
     pub claim: Claim,
     pub rivals: Rivals,
-    /// At most [`KEPT`]. A token is kept no longer than it is good.
+    /// At most [`KEPT`]. A token is stored at most as long as it is valid.
     pub keep: Duration,
     pub render: &'a (dyn Fn(&T) -> StoredAnswer + Send + Sync),
 }
 
-/// Under what else the same request may be remembered: while a secret is being changed, another process
-/// knows it by another hash.
+/// Other hashes of the same request: while a secret is being changed, another process uses another
+/// hash.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rivals {
     pub keys_sha256: Vec<[u8; 32]>,
-    /// Names the request to everybody, whatever their secret. It is locked and never stored.
+    /// Identifies the request for all processes, independent of their secret. It is locked and
+    /// never stored.
     pub turn: i64,
 }
 
-/// What is known of a claim.
+/// The state of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recall {
     /// Nothing: run the request.
@@ -80,7 +81,7 @@ pub enum Recall {
 /// Looks a claim up before its request runs.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn recall(conn: &mut Connection, claim: &Claim) -> DbResult<Recall> {
     use crate::schema::idempotency_keys::dsl;
     type Row = (Vec<u8>, i16, Vec<u8>, Option<i64>, Option<i64>);
@@ -103,7 +104,7 @@ pub async fn recall(conn: &mut Connection, claim: &Claim) -> DbResult<Recall> {
 }
 
 diesel::define_sql_function! {
-    /// Whether an answer is still to be repeated. The migration that makes it says when.
+    /// Whether an answer is still to be repeated. The migration that creates it has the time.
     fn answer_is_kept(
         until: crate::sql::Instant,
         owner_id: Nullable<BigInt>,
@@ -112,8 +113,8 @@ diesel::define_sql_function! {
 }
 
 statement! {
-    /// A claim whose answer is not repeated any more gives way; that of a twin that committed first
-    /// does not.
+    /// A claim whose answer is no longer repeated is replaced; the claim of an equal request that
+    /// committed first is not.
     struct InsertAnswer<'a> {
         key_sha256: &'a [u8] as Bytea,
         body_sha256: &'a [u8] as Bytea,
@@ -164,7 +165,7 @@ pub(crate) async fn remember<T>(
 
 /// Lets one of twins go first that are known by different hashes, and stops the other.
 async fn forestall(mut conn: &Connection, rivals: &Rivals) -> DbResult<()> {
-    // Until this transaction ends. Whoever waited here then sees what the other committed.
+    // Until this transaction ends. After waiting here, the transaction sees the other's commit.
     crate::sql::lock(conn, rivals.turn).await?;
     let keys = rivals.keys_sha256.iter().map(|key| &key[..]).collect();
     let is_kept: bool = IsKept { keys }.get_result(&mut conn).await?;
@@ -181,13 +182,13 @@ statement! {
                        AND answer_is_kept(expires_at, bot_id, credential_version))"
 }
 
-/// The most answers that one call of [`prune`] forgets.
+/// The most answers that one call of [`prune`] deletes.
 pub const PRUNE_MAX: i64 = 10_000;
 
 /// Forgets answers past their time, at most [`PRUNE_MAX`]; returns how many.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn prune(conn: &mut Connection, now: DateTime<Utc>) -> DbResult<usize> {
     Ok(diesel::sql_query(
         // As an array: joined to the table, the keys would be looked for in all of it.

@@ -1,4 +1,4 @@
-//! What one bot cost, produced and faces: by key look-ups alone, whatever its history.
+//! One bot's cost, results and future: only by key look-ups, for any length of history.
 //!
 //! Everything comes from running totals that were added to as things happened. This module must
 //! never sum over the ledger, the metrics or the positions.
@@ -21,7 +21,7 @@ use crate::schema::sql_types::{
 use crate::sql::statement;
 use crate::totals::{Totals, WINDOW_TICKS, totals_columns, window_of};
 
-/// Ledger entries that are told with a bot.
+/// Ledger entries returned with a bot.
 const RECENT_ENTRIES: i64 = 10;
 
 /// All that is kept about one bot, of one moment.
@@ -43,7 +43,7 @@ pub struct Insights {
     pub previous_window: Option<i128>,
     /// When the tick began in which the shadow died.
     pub shadow_died_at: Option<Timestamp>,
-    /// The next tick that reaches the bot, if it lives.
+    /// The next tick that reaches the bot, if it is alive.
     pub next_tick: TickNumber,
     /// When that tick began; `None` if it is yet to begin.
     pub next_tick_began_at: Option<Timestamp>,
@@ -87,7 +87,7 @@ statement! {
     )
 }
 
-/// What stands in one row; the entries come by themselves.
+/// The values of one row; the entries are read separately.
 struct Found {
     sequence: i64,
     insights: Insights,
@@ -102,8 +102,8 @@ impl QueryableByName<Pg> for Found {
         let tick = |column: &str| NamedRow::get::<Nullable<BigInt>, Option<i64>>(row, column);
         let flag = |column: &str| NamedRow::get::<Bool, bool>(row, column);
         let (last_tick, ticks) = (number("last_tick")?, number("ticks")?);
-        // Never before it was made, and later for who was dead or passed over in between: windows
-        // with such ticks in them are left out rather than mistaken for lean ones.
+        // Never before its creation, and later for a bot that was dead or skipped in between:
+        // windows with such ticks are left out, because their low earnings would mislead.
         let born = TickNumber(last_tick - ticks);
         let window = window_of(TickNumber(last_tick));
         let profit = |number: i64, kept: Option<i128>| {
@@ -151,7 +151,7 @@ pub async fn find(conn: &mut Connection, bot: &BotRef) -> DbResult<Insights> {
     let of = OfBot { window: WINDOW_TICKS, again: WINDOW_TICKS, id, handle };
     let found: Option<Found> = of.get_result(conn).await.optional()?;
     let Found { sequence, mut insights } = found.ok_or(DbError::NotFound("bot"))?;
-    // Not what came after the row was read: balance and entries then tell of one moment.
+    // Without entries after the row was read: so balance and entries are of one moment.
     let before = sequence.saturating_add(1);
     insights.recent = ledger::page(conn, insights.bot_id, Some(before), RECENT_ENTRIES).await?;
     Ok(insights)

@@ -1,4 +1,4 @@
-//! Who may do what only one may do at a time.
+//! Leases for work that only one process may do at a time.
 //!
 //! A lease is a row with an expiry and a fencing token that grows with each change of holder. It is
 //! never a session-level lock, so that a pooler in transaction mode works, and a holder that froze
@@ -28,11 +28,11 @@ statement! {
      RETURNING token"
 }
 
-/// Takes or renews the lease `name` for `seconds`. Answers the fencing token while `holder` has it,
-/// `None` while somebody else does.
+/// Takes or renews the lease `name` for `seconds`. Returns the fencing token while `holder` has the
+/// lease, `None` while another does.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn acquire(
     conn: &mut Connection,
     name: &str,
@@ -46,7 +46,7 @@ pub async fn acquire(
 /// Gives the lease up, so that another need not wait for its expiry. Keeps the token's count.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn release(conn: &mut Connection, name: &str, holder: &str) -> DbResult<()> {
     diesel::sql_query(
         "UPDATE leases SET expires_at = clock_timestamp() WHERE name = $1 AND holder = $2",
@@ -62,7 +62,7 @@ pub async fn release(conn: &mut Connection, name: &str, holder: &str) -> DbResul
 /// Begins the oracle's next round and answers its number.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn next_oracle_round(conn: &mut Connection) -> DbResult<i64> {
     use crate::schema::oracle_rounds::dsl;
     Ok(diesel::update(dsl::oracle_rounds)
@@ -77,7 +77,7 @@ pub async fn next_oracle_round(conn: &mut Connection) -> DbResult<i64> {
 /// the process: a restart is no interruption.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn settling_since(
     conn: &mut Connection,
     now: Timestamp,
@@ -101,10 +101,10 @@ statement! {
      RETURNING settling_since"
 }
 
-/// Nothing is settled now: [`settling_since`] begins anew.
+/// Nothing is settled now: [`settling_since`] is reset.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn interrupt_settling(conn: &mut Connection) -> DbResult<()> {
     use crate::schema::oracle_rounds::dsl;
     diesel::update(dsl::oracle_rounds.filter(dsl::settled_at.is_not_null()))
@@ -114,7 +114,7 @@ pub async fn interrupt_settling(conn: &mut Connection) -> DbResult<()> {
     Ok(())
 }
 
-/// A source that was told to go slower.
+/// A source that requested fewer requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable)]
 pub struct Cooldown {
     /// Rate-limit answers in a row.
@@ -127,7 +127,7 @@ pub struct Cooldown {
 /// The cooldown of a source, past ones included.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn cooldown(conn: &mut Connection, source: &str) -> DbResult<Option<Cooldown>> {
     use source_cooldowns::dsl;
     Ok(dsl::source_cooldowns
@@ -139,12 +139,12 @@ pub async fn cooldown(conn: &mut Connection, source: &str) -> DbResult<Option<Co
         .optional()?)
 }
 
-/// Adds a strike to a source and has it cool down for as long as `seconds` says for so many strikes.
-/// Refusals that come while it cools down already are answers to questions from before: they may prolong
-/// the cooldown, but are no strikes.
+/// Adds a strike to a source and starts a cooldown of `seconds` of its strikes. Refusals that come
+/// while it cools down already are answers to questions from before: they may prolong the cooldown,
+/// but are no strikes.
 ///
 /// # Errors
-/// When nothing was written; after [`crate::DbError::OutcomeUnknown`] nobody knows. See [`crate::DbError`].
+/// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].
 pub async fn strike(
     conn: &mut Connection,
     source: &str,
@@ -172,7 +172,7 @@ pub async fn strike(
     .await
 }
 
-/// What came of a refusal.
+/// The result of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Struck {
     /// In a row.
@@ -184,7 +184,7 @@ pub struct Struck {
 /// Starts or prolongs a source's cooldown.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn cool_down(
     conn: &mut Connection,
     source: &str,
@@ -210,7 +210,7 @@ pub async fn cool_down(
 /// Forgets a source's strikes after it answered, unless another answer has it cooling down again.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn clear_cooldown(conn: &mut Connection, source: &str) -> DbResult<()> {
     use source_cooldowns::dsl;
     let over = dsl::source_cooldowns.find(source).filter(dsl::until.le(crate::sql::clock()));

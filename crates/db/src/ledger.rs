@@ -1,15 +1,15 @@
 //! The ledger: lock, decide, append.
 //!
-//! Every movement of money goes through this file. [`lock`] takes a bot's wallet row for the rest
-//! of the caller's transaction and hands out a [`Locked`] wallet; a pure rule decides on it; and
+//! Every movement of money goes through this file. [`lock`] locks a bot's wallet row for the rest
+//! of the caller's transaction and returns a [`Locked`] wallet. A pure rule decides on it.
 //! [`append`] consumes it: it seals the movements into the bot's chain, inserts the entries, and
-//! moves the wallet's cached head, all in that same transaction. (Wagers, which write more in the
-//! same round trip, call its two halves, [`seal`] and [`Sealed::write`].) There is no other way to a
-//! [`Locked`] and no other way to write an entry, so nobody can append to a chain that somebody
-//! else may be appending to.
+//! moves the wallet's cached head, all in that transaction. (Wagers, which write more in the same
+//! round trip, call its two halves, [`seal`] and [`Sealed::write`].) There is no other way to a
+//! [`Locked`] and no other way to write an entry, so two transactions cannot append to one chain at
+//! the same time.
 //!
-//! The ticker's bulk form ([`crate::ticks`]) locks and seals with the same code and differs only in
-//! how the sealed rows travel: by COPY instead of by INSERT.
+//! The ticker's bulk form ([`crate::ticks`]) locks and seals with the same code, but writes the
+//! sealed rows by COPY instead of INSERT.
 
 mod journal;
 mod reading;
@@ -37,7 +37,7 @@ use crate::schema::sql_types::{
 use crate::sql::{Prepare, Sql, column, reached, statement};
 use crate::tx;
 
-/// A wallet whose row this transaction holds. Made by [`lock`] alone and consumed by [`append`].
+/// A wallet whose row this transaction has locked. Made by [`lock`] alone and consumed by [`append`].
 #[derive(Debug)]
 pub struct Locked {
     pub wallet: Wallet,
@@ -52,7 +52,7 @@ macro_rules! lock_wallets {
         concat!(
             "SELECT ",
             wallet_columns!(),
-            // A row that changed during the wait is read anew.
+            // A row that changed during the wait is read again.
             " FROM (SELECT * FROM wallets WHERE bot_id = ANY({}) ORDER BY bot_id ",
             $lock,
             ") w"
@@ -70,17 +70,17 @@ statement! {
     lock_wallets!("FOR UPDATE SKIP LOCKED")
 }
 
-/// Locks one bot's wallet until the transaction ends, waiting for whoever holds it.
+/// Locks one bot's wallet until the transaction ends, waiting for the present holder.
 ///
 /// # Errors
-/// [`ledger_core::Refusal::ArenaPaused`], where the caller asked for it.
+/// [`ledger_core::Refusal::ArenaPaused`], if the caller requested this check.
 pub async fn lock(conn: &Connection, while_paused: WhilePaused, bot_id: BotId) -> DbResult<Locked> {
     let mut locked = lock_all(conn, while_paused, &[bot_id]).await?;
     locked.pop().ok_or(DbError::NotFound("bot"))
 }
 
-/// Locks several wallets in ascending order of their bots, which is the order everybody keeps.
-/// Answers them in that order; a bot that does not exist is left out.
+/// Locks several wallets in ascending order of their bots, the global lock order. Answers them in
+/// that order; a bot that does not exist is left out.
 pub(crate) async fn lock_all(
     conn: &Connection,
     while_paused: WhilePaused,
@@ -91,7 +91,8 @@ pub(crate) async fn lock_all(
     unless_paused(conn, while_paused, LockWallets { bots }.load(&mut on)).await
 }
 
-/// The arena's pause first, wallets after it, in one round trip: whoever holds a wallet waits for no pause.
+/// The arena's pause first, wallets after it, in one round trip: a holder of a wallet never waits
+/// for a pause.
 async fn unless_paused(
     conn: &Connection,
     while_paused: WhilePaused,
@@ -102,7 +103,7 @@ async fn unless_paused(
     Ok(locked?)
 }
 
-/// [`lock_all`] that waits for nobody: wallets that somebody else holds are left out too.
+/// [`lock_all`] without waiting: locked wallets are left out too.
 pub(crate) async fn lock_free(
     conn: &Connection,
     while_paused: WhilePaused,
@@ -156,8 +157,8 @@ pub(crate) struct Sealed {
     statuses: Vec<(BotId, ledger_core::BotStatus)>,
 }
 
-/// Seals movements into the chains of their locked wallets, for a caller that has more to write in
-/// the same round trip; everybody else calls [`append`].
+/// Seals movements into the chains of their locked wallets, for a caller that writes more in the
+/// same round trip; others call [`append`].
 pub(crate) fn seal(work: Vec<(Locked, Vec<Movement>)>) -> DbResult<Sealed> {
     let mut scratch = Vec::with_capacity(512);
     let mut sealed = Sealed::default();
@@ -188,8 +189,8 @@ impl Sealed {
         self.entries.iter().map(entry_event).collect()
     }
 
-    /// Inserts the entries and moves the wallets' heads: two statements, whatever the number, sent
-    /// as one pipeline.
+    /// Inserts the entries and moves the wallets' heads: two statements for any number, sent as one
+    /// pipeline.
     pub(crate) async fn write(&self, conn: &Connection, cause: Cause) -> DbResult<()> {
         let (inserted, updated) =
             join(insert_entries(conn, &self.entries), update_wallets(conn, &self.wallets, cause))
@@ -210,7 +211,7 @@ pub struct Prepared(Sealed);
 
 #[doc(hidden)]
 impl Prepared {
-    /// Seals one movement a bot onto chains that nobody else touches meanwhile.
+    /// Seals one movement for each bot onto chains that no other transaction changes meanwhile.
     ///
     /// # Errors
     /// [`DbError::Refused`] while the arena is paused. Otherwise see [`DbError`].
@@ -230,7 +231,7 @@ impl Prepared {
     /// Inserts the entries and updates the wallets in one transaction, and nothing else.
     ///
     /// # Errors
-    /// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
+    /// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].
     pub async fn write(&self, conn: &mut Connection) -> DbResult<()> {
         tx::run(conn, None, async |conn| self.0.write(conn, Cause::House).await).await
     }
@@ -301,7 +302,7 @@ async fn update_wallets(
     reached(updated, wallets.len(), INCOMPLETE)
 }
 
-/// Changes the status where it lives; the foreign key carries it to the wallet.
+/// Changes the status in `bots`; the foreign key copies it to the wallet.
 async fn set_status(
     mut conn: &Connection,
     wallet: &Wallet,
@@ -316,7 +317,7 @@ async fn set_status(
     .await?;
     if changed != 1 {
         return Err(DbError::corrupt(format!(
-            "bot {} is not {before} as its wallet says",
+            "bot {} is not {before} like its wallet",
             wallet.head.bot_id
         )));
     }

@@ -1,10 +1,10 @@
-//! The arena's memory: the only crate that knows SQL.
+//! The arena's database: the only crate with SQL.
 //!
 //! Rows are private; public functions take and return the types of `ledger-core`. A public function
 //! that writes is one transaction: it locks, lets a pure rule decide, appends, and commits. Start
 //! with [`ledger`], which every movement of money goes through.
 //!
-//! This crate must never learn about Redis or HTTP, and never decide what a rule should decide.
+//! This crate must never depend on Redis or HTTP, and never make a rule's decision.
 #![warn(clippy::missing_errors_doc)]
 
 pub mod actions;

@@ -176,7 +176,7 @@ pub fn known_versions() -> DbResult<Vec<String>> {
 /// Marks a database whose tables a restore has just made: nobody is to start on it.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn mark_unfinished(conn: &mut Connection) -> DbResult<()> {
     diesel::sql_query("INSERT INTO public.__diesel_schema_migrations (version) VALUES ($1)")
         .bind::<Text, _>(UNFINISHED)
@@ -188,7 +188,7 @@ pub async fn mark_unfinished(conn: &mut Connection) -> DbResult<()> {
 /// The last act of a restore.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn mark_finished(conn: &mut Connection) -> DbResult<()> {
     diesel::sql_query("DELETE FROM public.__diesel_schema_migrations WHERE version = $1")
         .bind::<Text, _>(UNFINISHED)
@@ -247,7 +247,7 @@ async fn sources_known(conn: &mut Connection) -> DbResult<SchemaState> {
 /// The same while a restore is at work, of migrations alone: rows are yet to come.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn state_in_restore(conn: &mut Connection) -> DbResult<SchemaState> {
     let mut applied = applied(conn).await?;
     applied.retain(|version| version != UNFINISHED);

@@ -1,10 +1,10 @@
 //! Pauses by an operator: of the whole arena, one bot or one market.
 //!
-//! What a bot is held by stands in its wallet, and what a market is held by in its row: whoever
-//! moves money locks these first, and sees it. The arena has no row that everybody could lock
-//! without waiting for everybody else, so there is a lock of Postgres' own that all share who move
-//! money ([`WhilePaused::Refuse`]) and that a pause takes alone: once [`pause_arena`] has answered, all who
-//! were moving have ended, and all who come see it.
+//! A bot's pause is in its wallet row, and a market's in its row: every transaction that moves
+//! money locks these first, and sees the pause. For the arena, a common row lock would serialise
+//! all transactions. So each transaction that moves money takes a shared advisory lock
+//! ([`WhilePaused::Refuse`]), and a pause takes it exclusively: when [`pause_arena`] has returned,
+//! all such transactions have ended, and all later ones see the pause.
 
 pub(crate) mod check;
 
@@ -36,7 +36,7 @@ const PAUSE_LOCK: i64 = 0x50_4155_5345;
 /// its lock.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn arena(conn: &mut Connection) -> DbResult<Option<Pause>> {
     let row: Option<(Timestamp, String)> = arena_pause::table
         .select((arena_pause::paused_at, arena_pause::reason))
@@ -46,10 +46,10 @@ pub async fn arena(conn: &mut Connection) -> DbResult<Option<Pause>> {
     Ok(row.map(|(since, reason)| Pause { since, reason }))
 }
 
-/// What became of a request to pause or resume.
+/// The result of a request to pause or resume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PauseChange<T> {
-    /// What is paused, or was.
+    /// The present pause, or the former one.
     pub subject: T,
     /// How it stands now.
     pub pause: Option<Pause>,
@@ -57,8 +57,8 @@ pub struct PauseChange<T> {
     pub changed: bool,
 }
 
-/// Pauses the arena. When this has answered, whoever was moving money has ended, and nobody moves
-/// any until [`resume_arena`]. Told again, it keeps the first reason.
+/// Pauses the arena. When this returns, all transactions that move money have ended, and no new one
+/// begins until [`resume_arena`]. Told again, it keeps the first reason.
 ///
 /// # Errors
 /// [`crate::DbError::Unavailable`] when somebody's transaction did not end within the lock time-out
@@ -91,11 +91,11 @@ pub async fn pause_arena(
     .await
 }
 
-/// Lets the arena go on. Ticks that were not begun meanwhile are not made up for. Postgres itself
+/// Resumes the arena. Ticks that were not begun meanwhile are not made up for. Postgres itself
 /// moves the deadlines of research by the length of the pause as the pause's row goes.
 ///
 /// # Errors
-/// When nothing was written; after [`crate::DbError::OutcomeUnknown`] nobody knows. See [`crate::DbError`].
+/// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].
 pub async fn resume_arena(
     conn: &mut Connection,
     who: &Operator,
@@ -117,18 +117,18 @@ pub async fn resume_arena(
     .await
 }
 
-/// What an operator wants of a bot's or a market's pause.
+/// An operator's request for a bot's or a market's pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
     Paused,
     Running,
 }
 
-/// Pauses or resumes one bot. A paused bot does not act, is neither ticked nor reaped, and is paid
-/// what it is owed. It is charged again from the tick after the one in which it is resumed.
+/// Pauses or resumes one bot. A paused bot does not act, is neither ticked nor reaped, but receives payouts. It
+/// is charged again from the tick after the one in which it is resumed.
 ///
 /// # Errors
-/// [`crate::DbError::NotFound`] for a bot that is none. Then nothing was written. Otherwise
+/// [`crate::DbError::NotFound`] for an unknown bot. Then nothing was written. Otherwise
 /// see [`crate::DbError`].
 pub async fn set_bot(
     conn: &mut Connection,
@@ -186,8 +186,8 @@ async fn pause_bot(
 }
 
 /// Pauses or resumes one market that is not settled. A paused market takes no bet and no answer and
-/// pays nothing; it is locked at its deadline and its source is read all the same, so that nothing
-/// is lost.
+/// pays nothing; it is still locked at its deadline and its source is still read, so that no
+/// evidence is lost.
 ///
 /// # Errors
 /// [`Refusal::MarketSettled`] for a pause of one that is settled.

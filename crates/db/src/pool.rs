@@ -29,9 +29,8 @@ pub type PooledConnection = Object<Connection>;
 /// How to reach Postgres.
 #[derive(Clone)]
 pub struct DatabaseConfig {
-    /// A `postgres://` URL; [`crate::tls`] has what it may say of encryption. It holds a password: this type
-    /// has no `Debug`. With `?pooler=transaction`
-    /// nothing relies on a session.
+    /// A `postgres://` URL; see [`crate::tls`] for its parameters of encryption. It holds a
+    /// password: this type has no `Debug`. With `?pooler=transaction` nothing relies on a session.
     pub url: String,
     /// The most connections at once.
     pub pool_size: usize,
@@ -49,14 +48,14 @@ pub struct Database {
 pub struct PoolUse {
     /// Lent at this moment.
     pub in_use: usize,
-    /// Open, and lent to nobody.
+    /// Open and unused.
     pub idle: usize,
     /// Callers that wait for one.
     pub waiting: usize,
     pub size_max: usize,
 }
 
-/// What new connections are made with, and those that were.
+/// The URL for new connections, and the open connections.
 #[derive(Clone)]
 struct Current {
     pool: Pool<Connection>,
@@ -68,16 +67,16 @@ impl Database {
     ///
     /// # Errors
     /// [`DbError::Unavailable`] when Postgres cannot be reached in time; [`DbError::Encoding`] for a database
-    /// that cannot hold every text.
+    /// that cannot store every text.
     pub async fn connect(config: DatabaseConfig) -> DbResult<Database> {
         let DatabaseConfig { url, pool_size } = config;
         let current = Current::open(url, pool_size).await?;
         Ok(Database { current: Arc::new(RwLock::new(current)), pool_size })
     }
 
-    /// Goes on with another URL, of the same database under other credentials, once it is proven
-    /// to work; on an error nothing has changed. Idle connections of the old URL end at once, and
-    /// those on loan as they come back: whoever has one keeps it to the end of its work.
+    /// Goes on with another URL, of the same database under other credentials, once it is proven to
+    /// work; on an error nothing has changed. Idle connections of the old URL end at once, and used
+    /// ones when they are returned: a caller keeps its connection to the end of its work.
     ///
     /// # Errors
     /// Those of [`Database::connect`].
@@ -128,7 +127,7 @@ impl Database {
     /// Asks Postgres whether it takes writes, and writes nothing.
     ///
     /// # Errors
-    /// [`DbError::ReadOnly`] says why it does not, and what to do.
+    /// [`DbError::ReadOnly`] with the reason, and what to do.
     pub async fn must_take_writes(&self) -> DbResult<()> {
         let mut connection = self.get().await?;
         let state = diesel::dsl::sql::<(diesel::sql_types::Bool, diesel::sql_types::Bool)>(
@@ -142,20 +141,21 @@ impl Database {
         }
     }
 
-    /// Whether the database has exactly the migrations this build knows.
+    /// Whether the database has exactly this build's migrations.
     ///
     /// # Errors
-    /// When Postgres cannot be asked: see [`DbError`].
+    /// If Postgres does not answer: see [`DbError`].
     pub async fn schema_state(&self) -> DbResult<migrations::SchemaState> {
         let mut connection = self.get().await?;
         migrations::state(&mut connection).await
     }
 
-    /// Which arena this is: another one after a reset, the same one after a restore. Who restores an
-    /// older state should draw a new one: bots registered since are gone, and their ids come again.
+    /// Which arena this is: another one after a reset, the same one after a restore. After a
+    /// restore of an older state draw a new one: bots registered since are lost, and their ids are
+    /// assigned again.
     ///
     /// # Errors
-    /// When Postgres cannot be asked: see [`DbError`].
+    /// If Postgres does not answer: see [`DbError`].
     pub async fn identity(&self) -> DbResult<uuid::Uuid> {
         use crate::schema::arena_identity::dsl;
         let mut connection = self.get().await?;
@@ -227,7 +227,7 @@ statement! {
 /// Postgres' clock, which decides wherever time decides.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn now(conn: &mut Connection) -> DbResult<Timestamp> {
     let now: Timestamp = Clock {}.get_result(conn).await?;
     Ok(now)

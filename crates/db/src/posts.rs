@@ -14,7 +14,7 @@ use crate::schema::sql_types::{Array, BigInt, Instant, Text};
 use crate::schema::{bots, posts};
 use crate::sql::{Prepare, column, reached};
 
-/// A post as it stands in the feed.
+/// A post of the feed.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
 pub struct Post {
     pub id: i64,
@@ -81,7 +81,7 @@ pub(crate) async fn write(mut conn: &Connection, new: &[NewPost]) -> DbResult<()
 /// The feed, newest first, below post `before` where given.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn feed(conn: &mut Connection, before: Option<i64>, limit: i64) -> DbResult<Vec<Post>> {
     Ok(posts::table
         .inner_join(bots::table.on(bots::id.eq(posts::bot_id)))

@@ -1,4 +1,4 @@
-//! Price predictions: read by everybody, settled by the oracle. [`crate::actions`] places them.
+//! Price predictions: public, and settled by the oracle. [`crate::actions`] places them.
 
 mod judge;
 mod settle;
@@ -64,7 +64,7 @@ pub struct PredictionFilter {
 /// Predictions, newest first, below `before` where given.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn page(
     conn: &mut Connection,
     filter: PredictionFilter,
@@ -89,12 +89,12 @@ pub async fn page(
 /// The most predictions that one call of [`assign_start_prices`] serves.
 pub const START_MAX: i64 = 5_000;
 
-/// Gives open predictions without a start price the first sample that was taken in time after it was
-/// due, where one was; oldest first, at most [`START_MAX`] of each set of rules. Returns how many got
+/// Gives open predictions without a start price the first sample after the due time, if one was
+/// taken in time; oldest first, at most [`START_MAX`] of each set of rules. Returns how many got
 /// theirs. Moves no money. `in_force` are for rows that name no rules.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn assign_start_prices(
     conn: &mut Connection,
     in_force: &EconomyRules,
@@ -113,7 +113,7 @@ pub async fn assign_start_prices(
         let in_time = rules.in_time_seconds();
         // Where no sample was taken in time, none will be: history decides, one by one.
         let hopeless = rules.sample_lag_seconds + in_time + SAMPLE_AGE_MAX_SECONDS;
-        // Not prepared: a plan for whatever values may come reads far more than one for these.
+        // Not prepared: a generic plan reads far more than one for these values.
         assigned += diesel::sql_query(
             // The ids once more as an array: for so many at once, a join alone would read all predictions.
             "WITH o AS MATERIALIZED ( \
@@ -150,7 +150,7 @@ pub async fn assign_start_prices(
 /// Open predictions that may be ready to settle, oldest due first, at most `limit`.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn due(conn: &mut Connection, limit: i64) -> DbResult<Vec<PredictionId>> {
     let ids: Vec<i64> = predictions::table
         .filter(is_open())

@@ -1,4 +1,4 @@
-//! The price history: what settlements are decided by.
+//! The price history, which decides settlements.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use crate::schema::{price_history_reads, prices};
 use crate::sql::Sql;
 use crate::tx;
 
-/// A kept price with the time it was asked for.
+/// A stored price with the time of its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = prices, check_for_backend(diesel::pg::Pg))]
 pub struct PriceRow {
@@ -29,7 +29,7 @@ pub struct PriceRow {
     pub price: Price,
     pub provider_at: Timestamp,
     pub sampled_at: Timestamp,
-    /// Whether its source's history told it, and no sample.
+    /// Whether it is from its source's history, not a sample.
     #[diesel(column_name = history)]
     pub from_history: bool,
 }
@@ -41,12 +41,11 @@ impl PriceRow {
     }
 }
 
-/// Keeps a sample. A source that repeats itself (same time at the provider) adds nothing, nor does a
-/// sample that is older than [`SAMPLE_AGE_MAX_SECONDS`], or of a time for which the source's history
-/// was read: then the answer is `None`.
+/// Keeps a sample. Returns `None` without storing for a repeated time at the provider, for a sample
+/// older than [`SAMPLE_AGE_MAX_SECONDS`], and for a time whose history was read.
 ///
 /// # Errors
-/// When nothing was written; after [`crate::DbError::OutcomeUnknown`] nobody knows. See [`crate::DbError`].
+/// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].
 pub async fn record(
     conn: &mut Connection,
     source: PriceSource,
@@ -90,7 +89,7 @@ pub async fn record(
 /// The newest sample that was taken.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn newest(conn: &mut Connection) -> DbResult<Option<PriceRow>> {
     Ok(prices::table
         .filter(prices::history.eq(false))
@@ -104,7 +103,7 @@ pub async fn newest(conn: &mut Connection) -> DbResult<Option<PriceRow>> {
 /// The price history, newest sample first, below `before` where given.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn page(
     conn: &mut Connection,
     before: Option<PriceId>,
@@ -119,7 +118,7 @@ pub async fn page(
         .await?)
 }
 
-/// Prices that were asked for when they were true, or any.
+/// Prices that were sampled in time, or any.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Taken,
@@ -169,7 +168,7 @@ pub(crate) async fn first(
     earliest(conn, Kind::Any, Some(source), due, due.plus_seconds(seconds)).await
 }
 
-/// What is known of a source's prices at and after `due`, as far as the rules care.
+/// The known prices of a source at and after `due`, as far as the rules need them.
 pub(crate) async fn known(
     conn: &mut Connection,
     source: PriceSource,
@@ -225,7 +224,7 @@ pub struct Span {
 /// The first part of `span` for which this source's history was not read, if there is one.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn unread(
     conn: &mut Connection,
     source: PriceSource,
@@ -251,7 +250,7 @@ pub async fn unread(
 /// All parts of `span` for which this source's history was not read, in order.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn unread_parts(
     conn: &mut Connection,
     source: PriceSource,
@@ -266,15 +265,16 @@ pub async fn unread_parts(
     Ok(parts)
 }
 
-/// Held by a transaction that keeps prices: "HISTORY". So a history is never read beside a sample of its
-/// span, and prices can be seen in the order of their ids, which the audit builds on.
+/// Held by a transaction that keeps prices: "HISTORY". So a history is never recorded concurrently
+/// with a sample of its span, and prices become visible in the order of their ids, which the audit
+/// relies on.
 const PRICES_LOCK: i64 = 0x48_4953_544f_5259;
 
-/// Keeps what a source's history told of a span: its prices, and that there are no others. `false` if
-/// part of the span was read already, or ends so late that a sample of it may still be taken.
+/// Stores a source's history of a span: its prices, and that there are no others. `false` if part
+/// of the span was read already, or ends so late that a sample of it may still be taken.
 ///
 /// # Errors
-/// When nothing was written; after [`crate::DbError::OutcomeUnknown`] nobody knows. See [`crate::DbError`].
+/// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].
 pub async fn record_history(
     conn: &mut Connection,
     source: PriceSource,

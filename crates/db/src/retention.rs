@@ -1,7 +1,7 @@
-//! What is forgotten by age: days of metrics, and evidence that decided nothing.
+//! Deletion by age: days of metrics, and evidence that decided nothing.
 //!
-//! Never the ledger, the audit log, or what decided a market. What insights, standings and supply say
-//! comes from running totals, so that it stays the same when the rows behind it go.
+//! Never the ledger, the audit log, or deciding evidence. Insights, standings and supply use
+//! running totals, so they do not change when these rows are deleted.
 
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use diesel_async::RunQueryDsl;
@@ -24,7 +24,7 @@ statement! {
 /// there is none.
 ///
 /// # Errors
-/// When somebody was at work in the metrics for half a second without a pause: try again later.
+/// If the metrics were in use for half a second without a break: try again later.
 pub async fn drop_oldest_metrics(conn: &mut Connection, days: i32) -> DbResult<Option<String>> {
     Ok(DropOldestMetrics { days }.get_result(conn).await?)
 }
@@ -33,7 +33,7 @@ pub async fn drop_oldest_metrics(conn: &mut Connection, days: i32) -> DbResult<O
 /// than `days` days ago. How many it was.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn forget_evidence(conn: &mut Connection, days: i32, rows_max: i32) -> DbResult<i64> {
     Ok(ForgetEvidence { days, rows_max }.get_result(conn).await?)
 }

@@ -1,8 +1,8 @@
-//! Login roles: one takes another's place, so that its credentials can be thrown away.
+//! Login roles: a new role replaces another, to rotate its credentials.
 //!
-//! All state is in Postgres. A successor is marked as such with a comment for as long as its
-//! predecessor exists, so that whoever finds one half-way knows what is left to do. Each function is
-//! one transaction or one statement, and does nothing the second time.
+//! All state is in Postgres. A comment marks a successor as long as its predecessor exists, so that
+//! an interrupted rotation can be continued. Each function is one transaction or one statement, and
+//! does nothing the second time.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ const NAME_LISTS: &str = "'local_preload_libraries', 'search_path', 'session_pre
 
 const GRANTABLE: &str = "CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END";
 
-/// What the role `$1` has and may, as statements that give the same to `$2`.
+/// The rights of the role `$1`, as statements that grant them to `$2`.
 const SAME_FOR: &str = "
 WITH old AS (SELECT oid, rolname FROM pg_roles WHERE rolname = $1),
 database_settings AS (
@@ -82,7 +82,7 @@ FROM old, pg_default_acl f JOIN pg_roles r ON r.oid = f.defaclrole
 WHERE old.oid IN (f.defaclrole, a.grantee)
 ORDER BY statement";
 
-/// A session of somebody under a role.
+/// A session of a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleSession {
     pub pid: i32,
@@ -103,7 +103,7 @@ pub fn role_of(url: &str) -> Option<String> {
     config.get_user().map(str::to_owned)
 }
 
-/// What a login under the URL may do.
+/// The rights of a login by the URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     pub reads: bool,
@@ -112,10 +112,10 @@ pub struct Standing {
     pub owns_ledger: bool,
 }
 
-/// Logs in and asks Postgres what that role may do with the ledger.
+/// Logs in and reads that role's rights on the ledger.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn standing(url: &str) -> DbResult<Standing> {
     let client = connect_raw(url).await?;
     let ask = "SELECT has_table_privilege('ledger', 'SELECT'), \
@@ -133,13 +133,12 @@ pub async fn standing(url: &str) -> DbResult<Standing> {
 }
 
 /// Roles that may append to the ledger, by a grant or through another role whose rights they have or can take
-/// (`SET ROLE`), and are neither `role` nor the one that takes its place or that it takes the place of. Superusers,
-/// the ledger's owner and its members may by what they are. A role that nobody can log in as and through which `role`
-/// has its rights is none: in a fresh cluster under settings whose role was rotated, the migrations grant to such a
-/// one.
+/// (`SET ROLE`), and are neither `role` nor its successor or predecessor in a rotation. Superusers, the ledger's
+/// owner and its members are excluded. A role without login through which `role` has its rights does not count:
+/// the migrations grant to such a one in a fresh cluster under settings whose role was rotated.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn others_that_append(database: &Database, role: &str) -> DbResult<Vec<String>> {
     let ask = "WITH ledger AS (SELECT oid, relowner FROM pg_class WHERE oid = 'public.ledger'::regclass), \
          granted AS (SELECT g.oid FROM pg_roles g, ledger l \
@@ -159,7 +158,7 @@ pub async fn others_that_append(database: &Database, role: &str) -> DbResult<Vec
 }
 
 impl RoleAdmin {
-    /// Logs in, and waits for nobody: two rotations at once are a mistake.
+    /// Logs in without waiting for the lock: two rotations at once are a mistake.
     ///
     /// # Errors
     /// [`DbError::Unavailable`] when the role cannot log in; [`DbError::Query`] while another rotation is at
@@ -180,23 +179,23 @@ impl RoleAdmin {
     }
 
     /// # Errors
-    /// When Postgres cannot be asked: see [`DbError`].
+    /// If Postgres does not answer: see [`DbError`].
     pub async fn exists(&self, role: &str) -> DbResult<bool> {
         let ask = "SELECT FROM pg_roles WHERE rolname = $1";
         Ok(self.client.query_opt(ask, &[&role]).await?.is_some())
     }
 
     /// # Errors
-    /// When Postgres cannot be asked: see [`DbError`].
+    /// If Postgres does not answer: see [`DbError`].
     pub async fn is_superuser(&self, role: &str) -> DbResult<bool> {
         let ask = "SELECT FROM pg_roles WHERE rolname = $1 AND rolsuper";
         Ok(self.client.query_opt(ask, &[&role]).await?.is_some())
     }
 
-    /// Whose place the role is taking, while that one still exists.
+    /// The predecessor of the role, while it exists.
     ///
     /// # Errors
-    /// When Postgres cannot be asked: see [`DbError`].
+    /// If Postgres does not answer: see [`DbError`].
     pub async fn predecessor(&self, role: &str) -> DbResult<Option<String>> {
         let ask = "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = $1";
         let row = self.client.query_opt(ask, &[&role]).await?;
@@ -214,7 +213,7 @@ impl RoleAdmin {
     /// # Errors
     /// When Postgres refuses: see [`DbError`]. Then nothing was changed.
     pub async fn succeed(&mut self, old: &str, new: &str, password: &str) -> DbResult<()> {
-        // What reaches the server, and perhaps its log, is no password.
+        // The server, and perhaps its log, gets only a hash and no password.
         let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
         let known = self.exists(new).await?;
         self.patiently(async |transaction| {
@@ -243,7 +242,8 @@ impl RoleAdmin {
         .await
     }
 
-    /// What `old` owns in this database goes to `new`: the database first, then all in it.
+    /// Transfers the objects of `old` in this database to `new`: the database first, then all in
+    /// it.
     ///
     /// # Errors
     /// When Postgres refuses: see [`DbError`].
@@ -262,10 +262,10 @@ impl RoleAdmin {
         .await
     }
 
-    /// Who is logged in as the role, in any database.
+    /// The sessions of the role, in any database.
     ///
     /// # Errors
-    /// When Postgres cannot be asked: see [`DbError`].
+    /// If Postgres does not answer: see [`DbError`].
     pub async fn sessions(&self, role: &str) -> DbResult<Vec<RoleSession>> {
         let ask = "SELECT pid, application_name, coalesce(datname, '') FROM pg_stat_activity \
             WHERE usename = $1 ORDER BY 2, 1";
@@ -278,7 +278,7 @@ impl RoleAdmin {
         Ok(rows.iter().map(session).collect())
     }
 
-    /// Nobody logs in as the role any more.
+    /// No new session can use the role.
     ///
     /// # Errors
     /// When Postgres refuses: see [`DbError`].
@@ -290,7 +290,7 @@ impl RoleAdmin {
     /// Ends the role, and with it the mark on the one that took its place.
     ///
     /// # Errors
-    /// When Postgres refuses, because the role still owns something, say: see [`DbError`].
+    /// If Postgres refuses, for example because the role still owns something: see [`DbError`].
     pub async fn remove(&mut self, old: &str, new: &str) -> DbResult<()> {
         self.patiently(async |transaction| {
             run(transaction, "format('DROP OWNED BY %I', $1::text)", &[old]).await?;
@@ -301,7 +301,7 @@ impl RoleAdmin {
         .await
     }
 
-    /// Runs the work in a transaction, again when somebody else held what it needs.
+    /// Runs the work in a transaction, again if another transaction held its locks.
     async fn patiently(
         &mut self,
         work: impl AsyncFn(&Transaction<'_>) -> Result<(), tokio_postgres::Error>,
@@ -342,13 +342,13 @@ async fn run(
 }
 
 fn is_passing(error: &tokio_postgres::Error) -> bool {
-    // The last is what Postgres says of two who change one row of its catalogues.
+    // The last is Postgres' error for two concurrent changes of one catalogue row.
     let passing =
         [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::INTERNAL_ERROR];
     error.code().is_some_and(|code| passing.contains(code))
 }
 
-/// With the detail, which names what still depends on a role.
+/// With the detail, which lists objects that still depend on a role.
 fn told(error: &tokio_postgres::Error) -> DbError {
     match error.as_db_error() {
         Some(refusal) => {

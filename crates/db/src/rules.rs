@@ -1,4 +1,4 @@
-//! The rules of the economy as they were: each set under its digest, kept for good.
+//! All sets of the economy's rules, each stored forever under its digest.
 //!
 //! A position or tick names the rules in force when it began, and these settle it however often the
 //! settings change meanwhile.
@@ -18,7 +18,7 @@ use crate::schema::economy_rules;
 use crate::sql::statement;
 use crate::tx;
 
-/// Sets of rules that a process remembers. An arena has a handful in its life.
+/// The most sets of rules in a process' cache. An arena has a handful in its life.
 const REMEMBERED_MAX: usize = 256;
 
 /// By digest, so that databases cannot mix: a digest means the same rules everywhere.
@@ -36,8 +36,8 @@ statement! {
      ON CONFLICT DO NOTHING"
 }
 
-/// Keeps the rules, in the transaction of whoever is about to name them, and answers their digest.
-/// Where they are kept already, as they are once a service has started with them, nothing is written.
+/// Stores the rules, in the transaction that refers to them, and returns their digest. Where they
+/// are kept already, as they are once a service has started with them, nothing is written.
 pub(crate) async fn keep(mut conn: &Connection, rules: &EconomyRules) -> DbResult<Hash> {
     let canonical = rules.canonical();
     let digest = EconomyRules::digest_of(&canonical);
@@ -50,14 +50,14 @@ statement! {
     struct Adopt<'a> { digest: &'a [u8] as Binary } returns BigInt = "SELECT adopt_rules({})"
 }
 
-/// What a service does when it starts: keeps its rules, and names them in every open position from
-/// before an upgrade that named none. Answers how many those were. What the house could lose by open
-/// predictions for which nothing was set aside is set aside now, whatever the budget says.
+/// A service calls this when it starts: it stores its rules, sets them in every open position without rules from
+/// before an upgrade, and returns the number of these. For open predictions without a reserve it reserves the
+/// house's possible loss, even beyond the budget.
 ///
-/// Those positions were opened when nobody knew a lag, so they get these rules without one.
+/// Those positions were opened before lags existed, so they get these rules without one.
 ///
 /// # Errors
-/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
+/// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].
 pub async fn adopt(conn: &mut Connection, rules: &EconomyRules) -> DbResult<i64> {
     tx::run(conn, None, async |conn| {
         keep(conn, rules).await?;
@@ -76,8 +76,8 @@ fn legacy(rules: &EconomyRules) -> EconomyRules {
     EconomyRules { sample_lag_seconds: 0, ..rules.clone() }
 }
 
-/// The rules that a position or tick names. `in_force` stand in for a row that names none, which an
-/// older build may still have written during an upgrade.
+/// The rules that a position or tick names. A row without rules, which an older build may have
+/// written during an upgrade, uses `in_force`.
 ///
 /// # Errors
 /// [`DbError::Corrupt`] where no rules of this digest are kept, or their text cannot be read. Otherwise see
@@ -120,7 +120,7 @@ pub struct Kept {
 /// The rules of this digest, if any position or service ever named them.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn find(conn: &mut Connection, digest: Hash) -> DbResult<Option<Kept>> {
     Ok(economy_rules::table
         .find(digest.0.to_vec())

@@ -1,6 +1,5 @@
-//! When each hosted bot thinks next, which runner has it, and what its thinking costs today: what
-//! the bot runner uses the database for. No restart skips a turn or repeats one, and none forgets
-//! what was spent.
+//! Each hosted bot's next turn, its runner, and today's cost of its model calls: the bot runner's use of the
+//! database. A restart neither skips nor repeats a turn, and does not lose the spent amount.
 
 use std::fmt;
 
@@ -30,7 +29,7 @@ pub struct Turn {
 /// in it already keeps its times.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn enrol(conn: &mut Connection, bot_id: BotId, first_in_seconds: i64) -> DbResult<()> {
     diesel::sql_query(
         "INSERT INTO bot_schedules (bot_id, next_turn_at) \
@@ -60,7 +59,7 @@ statement! {
 /// should this runner die, another takes the same turn after that.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn claim(
     conn: &mut Connection,
     bot_id: BotId,
@@ -73,11 +72,11 @@ pub async fn claim(
 }
 
 /// Ends a claimed turn and sets the next `interval_seconds` after the moment this one was due, or
-/// from now where that has passed: turns missed while no runner ran are not made up for. Answers
+/// from now where that has passed: turns missed while no runner ran are not repeated. Answers
 /// whether the claim still held; if not, another runner has taken the turn.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn complete(conn: &mut Connection, turn: &Turn, interval_seconds: i64) -> DbResult<bool> {
     let set = "last_turn_at = clock_timestamp(), turns = turns + 1, \
         next_turn_at = CASE \
@@ -88,11 +87,11 @@ pub async fn complete(conn: &mut Connection, turn: &Turn, interval_seconds: i64)
     give_back(conn, turn, set, interval_seconds).await
 }
 
-/// Puts a claimed turn off by `seconds`, 0 for not at all: it stays the same turn, with its number
-/// and its due time, for whoever claims it then. Answers whether the claim still held.
+/// Defers a claimed turn by `seconds`, 0 for not at all: it stays the same turn, with its number
+/// and its due time, for the next claim. Answers whether the claim still held.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn defer(conn: &mut Connection, turn: &Turn, seconds: i64) -> DbResult<bool> {
     let set = "lease_expires_at = clock_timestamp() + make_interval(secs => $3::float8)";
     give_back(conn, turn, set, seconds).await
@@ -121,7 +120,7 @@ async fn give_back(
 /// When a bot's next turn is due.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn next_turn_at(conn: &mut Connection, bot_id: BotId) -> DbResult<Option<Timestamp>> {
     let at: Option<Timestamp> = bot_schedules::table
         .find(bot_id.0)
@@ -142,16 +141,16 @@ impl fmt::Display for SpendingDay {
     }
 }
 
-/// What became of a wish to spend.
+/// The result of a request to spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Allowance {
-    /// The amount is set aside, and counts as spent until [`settle_llm`] says what it was.
+    /// The amount is reserved, and counts as spent until [`settle_llm`] sets the real cost.
     Granted(LlmReservation),
     /// It would have lifted the day's sum above the cap. Nothing was written.
     Refused { day: SpendingDay },
 }
 
-/// An amount that was set aside for one call.
+/// An amount that was reserved for one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LlmReservation {
     pub bot_id: BotId,
@@ -181,15 +180,14 @@ statement! {
        FROM clock LEFT JOIN granted ON true"
 }
 
-/// Sets aside what a model call can cost at most, if the bot's sum of the day then stays within
-/// `cap_usd`. Of several runners that ask at once, as many are granted as fit. A bot that is in no
-/// schedule is refused.
+/// Reserves the highest cost of a model call, if the bot's sum of the day then stays within `cap_usd`. Of several
+/// concurrent runners, as many are granted as fit. A bot that is in no schedule is refused.
 ///
 /// The day never goes back: a statement that waited for another past midnight counts for the new
 /// day, as the other does.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn reserve_llm(
     conn: &mut Connection,
     bot_id: BotId,
@@ -206,11 +204,11 @@ pub async fn reserve_llm(
     })
 }
 
-/// Puts what a call cost in the place of what was set aside for it. A reservation of a day that
-/// has ended is left to that day. Answers whether anything changed.
+/// Replaces the reserved amount of a call by its real cost. A reservation of a day that has ended
+/// is left to that day. Answers whether anything changed.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn settle_llm(
     conn: &mut Connection,
     reservation: &LlmReservation,

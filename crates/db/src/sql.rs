@@ -39,7 +39,7 @@ pub struct Instant;
 
 impl SqlOrd for Instant {}
 
-/// An enum of Postgres that no type of the domain stands for.
+/// An enum of Postgres without a type in the domain.
 #[derive(QueryId, SqlType)]
 #[diesel(postgres_type(name = "metric_kind"))]
 pub struct MetricKind;
@@ -204,7 +204,7 @@ impl tokio_postgres::types::ToSql for SqlTotal {
 }
 
 /// Postgres' clock as it is now, not as it was when the transaction began. As a subquery, which is
-/// asked once: the bare function is volatile, and no index could serve a comparison with it.
+/// evaluated once: the bare function is volatile, so a comparison with it could not use an index.
 pub(crate) fn clock() -> diesel::expression::SqlLiteral<Instant> {
     diesel::dsl::sql("(SELECT clock_timestamp())")
 }
@@ -252,10 +252,10 @@ macro_rules! statement {
 }
 pub(crate) use statement;
 
-/// A query with a fixed text that diesel would send to the parser each time, as it does with a
-/// `sql_query` and with SQL in a query of its own: prepared once a connection and found again by its text.
+/// A query with a fixed text, prepared once for each connection and found again by its text. Diesel
+/// would parse it each time, as it does for a `sql_query` and for SQL inside a query.
 ///
-/// Not for a text that is put together: each variant would stay prepared.
+/// Not for generated texts: each variant would stay prepared.
 pub(crate) struct Prepared<Q>(Q);
 
 pub(crate) trait Prepare: Sized {

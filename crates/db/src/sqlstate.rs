@@ -1,13 +1,13 @@
-//! The codes of Postgres' errors, where diesel hands on no more than their texts.
+//! The codes of Postgres' errors, because diesel returns only their texts.
 //!
 //! Texts come in the language of the server (`lc_messages`, which only a superuser may change), so
-//! nothing may be decided by them. Diesel knows a few codes by its own names and drops all others. So
-//! we read along: each connection's stream passes through [`Overheard`], which takes the code and the
-//! text out of each error that the server sends, and [`of`] finds the code by the very text that
-//! diesel hands on, in whatever language it is.
+//! nothing may be decided by them. Diesel maps a few codes to its own names and drops all others.
+//! So each connection's stream passes through [`Overheard`], which records code and text of each
+//! error from the server, and [`of`] finds the code by the text that diesel returns, in any
+//! language.
 //!
-//! It must never change what is read, keep nothing but the last few errors, and cost next to nothing
-//! for all that is no error: of other messages only the five bytes of their heads are looked at.
+//! It must never change the data, keep only the last few errors, and cost almost nothing for other
+//! messages: it reads only the five bytes of their heads.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -20,9 +20,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::Socket;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 
-/// Errors that are remembered. Diesel hands an error on as soon as it is read.
+/// Errors that are remembered. Diesel returns an error as soon as it is read.
 const REMEMBERED: usize = 512;
-/// Of an error that is longer, the beginning counts: code and text come first.
+/// For a longer error the beginning is enough: code and text come first.
 const ERROR_BYTES_MAX: usize = 16 * 1024;
 /// Type and length of a message.
 const HEAD_BYTES: usize = 5;
@@ -46,7 +46,7 @@ impl Heard {
     }
 
     fn keep(&mut self, code: String, message: String) {
-        // One that is heard again is the newest again: diesel may ask for it at once.
+        // A repeated error becomes the newest again: diesel may look it up at once.
         self.0.retain(|(known, _)| *known != message);
         self.0.push_back((message, code));
         if self.0.len() > REMEMBERED {
@@ -59,9 +59,9 @@ impl Heard {
 #[derive(Default)]
 struct Frames {
     head: Vec<u8>,
-    /// What is still to come of the message.
+    /// The remaining bytes of the message.
     left: usize,
-    /// What came of it so far, if it is an error.
+    /// Its bytes so far, if it is an error.
     error: Option<Vec<u8>>,
 }
 
@@ -181,14 +181,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Overheard<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Overheard<S> {
-    /// What is checked of the server is its certificate.
+    /// Only the server's certificate is checked.
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }
 }
 
-/// The bare socket, read along, in the place where the driver lets us look at its stream. The driver takes it
-/// for encrypted, the server does not: nothing but what would be sent without TLS is sent.
+/// The bare socket with a monitor, where the driver allows a custom stream. The driver takes it for
+/// encrypted, the server does not: nothing but what would be sent without TLS is sent.
 #[derive(Clone, Copy)]
 pub(crate) struct Plain;
 

@@ -1,4 +1,4 @@
-//! Who has most: a list for the moment, from running totals.
+//! The ranking by wealth: a list of the moment, from running totals.
 
 use diesel::QueryableByName;
 use diesel_async::RunQueryDsl;
@@ -26,7 +26,7 @@ pub struct Standing {
     /// Balance and the stakes of open predictions and bets.
     #[diesel(sql_type = Units)]
     pub wealth: i128,
-    /// All that it was given: its first grant and what revived it.
+    /// Its granted credits: the first grant and revivals.
     #[diesel(sql_type = Units)]
     pub granted: i128,
     /// Entropy that was charged.
@@ -49,9 +49,8 @@ macro_rules! best_of {
 }
 
 statement! {
-    /// A pass over the wallets for each status, with a heap of the best: no index on what a tick
-    /// changes, no sort of everybody, and no lock but the one that keeps the tables from being
-    /// dropped.
+    /// A pass over the wallets for each status, with a heap of the best: no index on columns that a
+    /// tick changes, no sort of all bots, and no lock except the one against dropping the tables.
     struct Best {
         alive: i64 as BigInt,
         dead: i64 as BigInt,
@@ -68,11 +67,11 @@ statement! {
     )
 }
 
-/// The wealthiest of each status, at most `limit` of each, together in order of wealth; who was
-/// there first goes first among equals.
+/// The wealthiest of each status, at most `limit` of each, together in order of wealth; among
+/// equals the older bot comes first.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn best(conn: &mut Connection, limit: i64) -> DbResult<Vec<Standing>> {
     let best = Best { alive: limit, dead: limit, retired: limit };
     Ok(best.load(conn).await?)

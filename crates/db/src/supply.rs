@@ -9,7 +9,7 @@ use crate::pool::Connection;
 use crate::schema::sql_types::{BigInt, Instant, Nullable, Units};
 use crate::sql::statement;
 
-/// Who is there and how much money.
+/// The numbers of bots and the money supply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Census {
     pub alive: i64,
@@ -36,7 +36,7 @@ statement! {
 /// Looks at unsettled markets alone, by their index.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn board(conn: &mut Connection) -> DbResult<Board> {
     let (open, due_since) = LookAtMarkets {}.get_result(conn).await?;
     Ok(Board { open, due_since })
@@ -52,7 +52,7 @@ statement! {
 /// One pass over the wallets, from one snapshot.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn census(conn: &mut Connection) -> DbResult<Census> {
     let (alive, dead, minted, burned, escrow, circulating) =
         CountWallets {}.get_result(conn).await?;

@@ -1,13 +1,13 @@
 //! The time engine: every living bot exactly once a tick, in chunks.
 //!
-//! A chunk is one transaction: it locks the wallets of the next thousand bots that the tick has
-//! not reached, lets [`economy::tick`] decide on each in memory, and writes entries, wallets,
-//! metrics, posts and events in bulk. A wallet that names the tick has been charged for it, so a
-//! chunk that is run again, here or in another ticker, charges nobody twice.
+//! A chunk is one transaction: it locks the wallets of the next thousand bots that the tick has not
+//! reached, lets [`economy::tick`] decide on each in memory, and writes entries, wallets, metrics,
+//! posts and events in bulk. A charged wallet has the tick's number, so a repeated chunk, here or
+//! in another ticker, charges no bot twice.
 //!
 //! Locking and sealing are those of [`crate::ledger`]; only the transport differs. COPY is three
-//! times as fast as INSERT here, and the async diesel has no COPY, so the engine keeps a connection
-//! of its own.
+//! times as fast as INSERT here, and the async diesel has no COPY, so the engine has its own
+//! connection.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
@@ -43,14 +43,14 @@ pub(crate) const TICK_BOUNDARY_LOCK: i64 = 0x5449_434b;
 pub struct Tick {
     #[diesel(deserialize_as = i64)]
     pub number: TickNumber,
-    /// The mode it began in, which holds to its end.
+    /// The mode at its beginning, which applies to its end.
     pub enforcement: Enforcement,
-    /// The rules it began with, which hold to its end; see [`crate::rules::of`].
+    /// The rules at its beginning, which apply to its end; see [`crate::rules::of`].
     pub rules: Option<Hash>,
     pub started_at: Timestamp,
 }
 
-/// What there is to do for a ticker.
+/// The work of a ticker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Due {
     /// A tick that began now.
@@ -64,10 +64,10 @@ pub enum Due {
 }
 
 /// Begins the next tick if the last is closed and `tick_rate_seconds` have passed since it began.
-/// Ticks that nobody began while no ticker ran are not made up for.
+/// Ticks missed while no ticker ran are not repeated.
 ///
 /// # Errors
-/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
+/// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].
 pub async fn due(
     conn: &mut Connection,
     rules: &EconomyRules,
@@ -126,7 +126,7 @@ pub async fn due(
 /// The number of the latest tick, open or closed; 0 before the first.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn latest(conn: &mut Connection) -> DbResult<TickNumber> {
     let number: Option<i64> =
         ticks::table.select(diesel::dsl::max(ticks::number)).first(conn).await?;
@@ -136,7 +136,7 @@ pub async fn latest(conn: &mut Connection) -> DbResult<TickNumber> {
 /// When the latest tick began, with its number; `None` before the first.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn latest_begun(conn: &mut Connection) -> DbResult<Option<(TickNumber, Timestamp)>> {
     let row: Option<(i64, Timestamp)> = ticks::table
         .select((ticks::number, ticks::started_at))
@@ -150,13 +150,13 @@ pub async fn latest_begun(conn: &mut Connection) -> DbResult<Option<(TickNumber,
 /// Makes sure that the days ahead have a place for their metrics.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn ensure_metrics_partitions(conn: &mut Connection) -> DbResult<()> {
     diesel::sql_query("SELECT ensure_metrics_partitions(7)").prepared().execute(conn).await?;
     Ok(())
 }
 
-/// What a whole tick did.
+/// The totals of a whole tick.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 pub struct TickTotals {
     #[diesel(sql_type = BigInt)]
@@ -169,11 +169,11 @@ pub struct TickTotals {
     pub fees: String,
 }
 
-/// Closes the tick if every living bot was reached, and tells its totals in a `tick` event. `None`
-/// while somebody is left, or when another ticker closed it.
+/// Closes the tick if every living bot was reached, and writes its totals to a `tick` event. `None`
+/// while a bot is left, or if another ticker closed it.
 ///
 /// # Errors
-/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
+/// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].
 pub async fn close(conn: &mut Connection, tick: &Tick) -> DbResult<Option<TickTotals>> {
     tx::run(conn, None, async |conn| {
         let totals: Option<TickTotals> = diesel::sql_query(
@@ -212,7 +212,7 @@ pub async fn close(conn: &mut Connection, tick: &Tick) -> DbResult<Option<TickTo
 /// Whether this tick is still open.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn is_open(conn: &mut Connection, tick: &Tick) -> DbResult<bool> {
     let open: i64 = ticks::table
         .filter(ticks::number.eq(tick.number.0))
@@ -223,11 +223,11 @@ pub async fn is_open(conn: &mut Connection, tick: &Tick) -> DbResult<bool> {
     Ok(open > 0)
 }
 
-/// Records that a bot could not be charged in this tick: it is passed over, not charged, and its
-/// feed says so. Does nothing for a bot that was charged after all.
+/// Records that a bot could not be charged in this tick: it is skipped without a charge, with a
+/// post in its feed. Does nothing for a bot that was charged after all.
 ///
 /// # Errors
-/// When nothing was written; after [`DbError::OutcomeUnknown`] nobody knows. See [`DbError`].
+/// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].
 pub async fn record_failure(
     conn: &mut Connection,
     tick: &Tick,
@@ -270,16 +270,16 @@ pub async fn record_failure(
 /// Which bots a chunk takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
-    /// The next bots behind `after` that nobody holds right now.
+    /// The next bots after `after` with free wallets.
     Free { after: BotId, limit: i64 },
-    /// The next bots behind `after`, waiting for whoever holds them.
+    /// The next bots after `after`, waiting for locks.
     Waiting { after: BotId, limit: i64 },
-    /// Just these, waiting for whoever holds them.
+    /// Only these, waiting for locks.
     Exactly(Vec<BotId>),
 }
 
 impl Selection {
-    /// As many bots as it takes at most.
+    /// The most bots that it takes.
     fn size(&self) -> usize {
         match self {
             Selection::Free { limit, .. } | Selection::Waiting { limit, .. } => {
@@ -290,7 +290,7 @@ impl Selection {
     }
 }
 
-/// What a chunk did.
+/// The result of a chunk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChunkReport {
     pub bots: usize,

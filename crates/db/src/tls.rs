@@ -55,14 +55,15 @@ enum Mode {
     VerifyFull,
 }
 
-/// Whose certificates are believed.
+/// The trusted CAs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Roots {
     System,
     File(String),
 }
 
-/// What a URL asks for, and the URL without it: the driver knows neither parameter as libpq does.
+/// A URL's parameters of encryption, and the URL without them: the driver does not support them
+/// like libpq.
 pub(crate) fn split(url: &str) -> DbResult<(String, Tls)> {
     let (base, query) = url.split_once('?').unwrap_or((url, ""));
     let (mut mode, mut roots) = (Mode::Prefer, None);
@@ -85,7 +86,7 @@ pub(crate) fn split(url: &str) -> DbResult<(String, Tls)> {
             Some("sslrootcert needs sslmode=verify-full, verify-ca or require")
         }
         (Mode::VerifyCa, Some(Roots::System)) => Some(
-            "sslrootcert=system needs sslmode=verify-full: anybody has a certificate of those CAs",
+            "sslrootcert=system needs sslmode=verify-full: anyone can get a certificate of those CAs",
         ),
         _ => None,
     };
@@ -130,10 +131,10 @@ fn roots_of(value: &str) -> DbResult<Roots> {
 }
 
 impl Tls {
-    /// Connects, encrypted as asked for, and has a task of its own drive the connection. What goes
-    /// wrong with a certificate is said in words.
+    /// Connects, encrypted as requested, and drives the connection in its own task. Errors of
+    /// certificates have a readable text.
     pub(crate) async fn connect(&self, mut config: Config) -> DbResult<Client> {
-        // As libpq does: nobody is between the two ends of a socket in the file system.
+        // Like libpq: a socket in the file system needs no encryption.
         if let Some(path) = socket_of(&config) {
             let socket = UnixStream::connect(&path)
                 .await
@@ -145,8 +146,8 @@ impl Tls {
         }
         config.ssl_mode(SslMode::Require);
         match config.connect(self.connector()?).await {
-            // Whoever only prefers TLS does without where it cannot be had. What the server itself
-            // refuses, a password for instance, it would refuse again.
+            // With `prefer` it continues without TLS if the server has none. The server's own
+            // refusals, for example of a password, would be repeated.
             Err(error) if self.mode == Mode::Prefer && error.as_db_error().is_none() => {
                 plain(config).await
             }
@@ -181,7 +182,7 @@ impl Tls {
     }
 }
 
-/// Connects without TLS. The driver lets us look at a stream only where it takes it for encrypted.
+/// Connects without TLS. The driver allows a custom stream only for encryption.
 async fn plain(mut config: Config) -> DbResult<Client> {
     config.ssl_mode(SslMode::Require);
     config.ssl_negotiation(SslNegotiation::Direct);
@@ -204,7 +205,7 @@ where
         Err(error) => Err(match (handshake_of(&error), error.as_db_error()) {
             (Some(failed), _) => DbError::Unavailable(failed.to_string()),
             (None, Some(_)) => error.into(),
-            // Whatever went wrong, there is no connection.
+            // Any error means that there is no connection.
             (None, None) => DbError::Unavailable(chain(&error)),
         }),
     }
@@ -247,19 +248,19 @@ impl Roots {
             }
         }
         if store.is_empty() {
-            let none = "sslrootcert holds no certificate of a CA in PEM";
+            let none = "sslrootcert has no certificate of a CA in PEM";
             return Err(DbError::Unavailable(none.to_owned()));
         }
         Ok(store)
     }
 }
 
-/// Looks at less of a certificate than `verify-full`: at who signed it, whatever host it is for, or at
-/// nothing. The second protects from who listens, not from who pretends to be the server.
+/// Checks less of a certificate than `verify-full`: only the CA and not the host, or nothing.
+/// Without checks, TLS protects against eavesdropping, but not against a false server.
 #[derive(Debug)]
 struct Lenient {
     provider: Arc<CryptoProvider>,
-    /// By the CAs that are believed; none believes anybody.
+    /// By the trusted CAs; `None` trusts every certificate.
     signed: Option<Arc<WebPkiServerVerifier>>,
 }
 

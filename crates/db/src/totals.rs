@@ -1,8 +1,8 @@
-//! Running totals of what each agent cost and was worth.
+//! Running totals of each agent's costs and results.
 //!
-//! They are added to in the transaction in which a thing happens, so that nobody ever sums over
-//! history to answer a question. What changes with each tick (entropy, ticks) is kept in `wallets`,
-//! where the tick writes anyway.
+//! They are updated in the transaction of each event, so that no query has to sum over history.
+//! Values that change with each tick (entropy, ticks) are in `wallets`, where the tick writes
+//! anyway.
 
 use diesel::QueryableByName;
 use diesel_async::RunQueryDsl;
@@ -24,7 +24,7 @@ pub const fn window_of(tick: TickNumber) -> i64 {
     tick.0.div_euclid(WINDOW_TICKS)
 }
 
-/// Declares what is added up, once for the fields and for the columns that they are read from.
+/// Declares the totals, once for the fields and for their columns.
 macro_rules! totals {
     ($($(#[$doc:meta])* $name:ident: $rust:ident as $sql:ident,)+) => {
         /// A bot's running totals. Amounts are in units of 10⁻⁸ and may exceed one balance.
@@ -33,8 +33,8 @@ macro_rules! totals {
             $($(#[$doc])* #[diesel(sql_type = $sql)] pub $name: $rust,)+
         }
 
-        /// The columns of [`Totals`] behind others, of `agent_totals t` that is joined from the left: a bot
-        /// about which nothing was added up yet has no row.
+        /// The columns of [`Totals`] after others, of `agent_totals t` in a left join: a bot
+        /// without totals has no row.
         macro_rules! totals_columns {
             () => {
                 concat!($(", coalesce(t.", stringify!($name), ", 0) AS ", stringify!($name)),+)
@@ -58,9 +58,9 @@ totals! {
     brier_sum: i128 as Units,
     brier_count: i64 as BigInt,
     llm_calls: i64 as BigInt,
-    /// Those of them whose model has no price, or of which nobody said what they used.
+    /// Those of them whose model has no price, or whose usage is unknown.
     unpriced_calls: i64 as BigInt,
-    /// A part of `unpriced_calls`: nobody said what they used.
+    /// A part of `unpriced_calls`: their usage is unknown.
     unreported_calls: i64 as BigInt,
     input_tokens: i64 as BigInt,
     output_tokens: i64 as BigInt,
@@ -79,7 +79,7 @@ totals! {
 }
 pub(crate) use totals_columns;
 
-/// What the end of one position adds to its bot's totals.
+/// The change of a bot's totals by the end of one position.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ended {
     pub(crate) bot_id: BotId,
@@ -87,16 +87,16 @@ pub(crate) struct Ended {
     pub(crate) tick: TickNumber,
     pub(crate) stake: Money,
     pub(crate) payout: Money,
-    /// What of the payout the house made as a bounty.
+    /// The part of the payout that the house minted as a bounty.
     pub(crate) bounty: Money,
-    /// What the lookup cost.
+    /// The fee for the lookup.
     pub(crate) lookup_fee: Money,
     pub(crate) won: bool,
     pub(crate) brier: Option<Decimal8>,
 }
 
 impl Ended {
-    /// By the movement that ended it. Void ones change nothing and are not told.
+    /// By the movement that ended it. Void ones change nothing and are not passed.
     pub(crate) fn of(
         wallet: &Wallet,
         stake: Money,
@@ -128,7 +128,7 @@ impl Ended {
 }
 
 /// A statement that adds to the rows of these keys, or makes them. Each column is an array: the keys, and then
-/// what is added. There are as few texts as calls of this, so they may stay prepared.
+/// the added amounts. There are as few texts as calls of this, so they may stay prepared.
 fn adding(table: &str, keys: &[&str], sums: &str) -> String {
     let sums: Vec<&str> = sums.split(' ').collect();
     let columns = [keys, &sums].concat().join(", ");
@@ -142,7 +142,7 @@ fn adding(table: &str, keys: &[&str], sums: &str) -> String {
     )
 }
 
-/// One bot's part of what ended.
+/// One bot's part of ended positions.
 #[derive(Default)]
 struct Sum {
     window: i64,
@@ -159,8 +159,8 @@ struct Sum {
 
 /// Adds positions that ended, in the caller's transaction, which holds their bots' wallets.
 pub(crate) async fn add_ended(conn: &Connection, ended: &[Ended]) -> DbResult<()> {
-    // A statement may meet each row once, so several of one bot are added up first; in the order
-    // of bots, so that no two transactions wait for each other.
+    // A statement may change each row once, so several changes of one bot are added up first; in
+    // the order of bots, so that two transactions cannot deadlock.
     let mut sums = std::collections::BTreeMap::<BotId, Sum>::new();
     for end in ended {
         let units = |money: Money| i128::from(money.units());
@@ -250,7 +250,7 @@ pub(crate) async fn add_usage(mut conn: &Connection, bot_id: BotId, usage: &Usag
     Ok(())
 }
 
-/// What an operator or an error adds to a bot's totals.
+/// The change of a bot's totals by an operator or an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Attention {
     /// An operator had to act on it.
@@ -259,7 +259,7 @@ pub(crate) enum Attention {
     Error,
 }
 
-/// Counts what took somebody's attention, in the caller's transaction.
+/// Counts events that took human attention, in the caller's transaction.
 pub(crate) async fn add_attention(
     mut conn: &Connection,
     bot_id: BotId,

@@ -1,8 +1,8 @@
 //! The one runner of transactions that write.
 //!
-//! A public function of this crate that writes is one transaction: one call of [`run`], or one statement,
-//! which is a transaction by itself. Its helpers are `pub(crate)` and write in the transaction of their
-//! caller. Each transaction goes the same way:
+//! A public function of this crate that writes is one transaction: one call of [`run`], or one
+//! statement, which is its own transaction. Its helpers are `pub(crate)` and write in the
+//! transaction of their caller. Each transaction goes the same way:
 //!
 //! 1. BEGIN. The time-outs of [`crate::opening`] hold from here on; behind a pooler they are set here.
 //! 2. The work: it takes its locks (markets or predictions, then wallets, then the house's row) and asks
@@ -11,11 +11,10 @@
 //! 3. The answer for a retry is kept, if the request has an `Idempotency-Key`.
 //! 4. COMMIT; or, of a dry run, ROLLBACK.
 //!
-//! Where Postgres ended the transaction in favour of another one (deadlock, serialisation failure), the
-//! runner begins anew, at most [`ATTEMPTS_MAX`] times. So work may run more than once and must have no
-//! effect outside of Postgres.
+//! After a deadlock or serialization failure the runner starts again, at most [`ATTEMPTS_MAX`]
+//! times. So work may run more than once and must have no effect outside of Postgres.
 //!
-//! The ticker's chunks travel by COPY on a connection of their own: see [`crate::ticks`].
+//! The ticker's chunks are written by COPY on their own connection: see [`crate::ticks`].
 
 use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection, TransactionManager};
 
@@ -35,11 +34,11 @@ const DRY_LOCK_SECONDS: u32 = 1;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     Commit,
-    /// A dry run: nobody sees what it wrote. Only numbers of sequences are used up.
+    /// A dry run: its writes are never visible. It only uses up numbers of sequences.
     Rollback,
 }
 
-/// Carries `work` out in one transaction, and keeps its answer there for a retry where `hook` says so.
+/// Runs `work` in one transaction, and stores its answer there for a retry if `hook` requires it.
 ///
 /// # Errors
 /// Those of `work`, after which nothing was done. [`DbError::OutcomeUnknown`] if the commit itself got no
@@ -63,12 +62,12 @@ pub(crate) async fn run_once<T>(
     attempt(conn, End::Commit, None, work).await
 }
 
-/// [`run`], or its dry run: the same work with the same locks, whose result is taken before all of it is
-/// undone. It waits for each lock no longer than [`DRY_LOCK_SECONDS`], and whoever waits for its locks waits
+/// [`run`], or its dry run: the same work with the same locks, whose result is taken before all of
+/// it is undone. It waits for each lock at most [`DRY_LOCK_SECONDS`], and others wait for its locks
 /// until its work is done.
 ///
 /// # Errors
-/// Those of [`run`]. [`DbError::Unavailable`] where somebody held a lock for longer.
+/// Those of [`run`]. [`DbError::Unavailable`] if a lock was held for longer.
 pub(crate) async fn run_to<T>(
     conn: &mut Connection,
     end: End,
@@ -110,13 +109,13 @@ async fn attempt<T>(
     done
 }
 
-/// Only the commit was left: whatever went wrong then, nobody knows how it ended.
+/// The work was complete: after a failed COMMIT the outcome is unknown.
 fn of_commit(error: DbError) -> DbError {
     match error {
         DbError::Unavailable(why) | DbError::Aborted(why) | DbError::Query(why) => {
             DbError::OutcomeUnknown(why)
         }
-        // Among them what Postgres undid in favour of another transaction: that is known.
+        // Among them deadlocks and serialization failures, whose outcome is known.
         other => other,
     }
 }

@@ -1,5 +1,5 @@
-//! What agents cost: token usage reported with an action or by itself, kept beside the ticks' rows
-//! and added to the agent's totals in the same transaction.
+//! Agents' costs: token usage reported with an action or separately, stored in the ticks' table and
+//! added to the agent's totals in the same transaction.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -25,15 +25,15 @@ pub struct Usage {
     pub provider: String,
     pub model: String,
     pub llm_calls: i32,
-    /// Those of them of which nobody said what they used.
+    /// Those of them whose usage is unknown.
     pub unreported_calls: i32,
     pub input_tokens: i64,
     pub output_tokens: i64,
     pub cached_input_tokens: Option<i64>,
     pub reasoning_tokens: Option<i64>,
-    /// As reported; kept, not believed.
+    /// As reported; stored, but not used.
     pub cost_usd: Option<Money>,
-    /// By the price book of whoever records it; `None` for a model that it does not know.
+    /// By the recording process' price book; `None` for a model without a price.
     pub priced_usd: Option<Money>,
 }
 
@@ -42,7 +42,7 @@ pub struct Usage {
 pub struct UsageReport {
     pub bot_id: BotId,
     pub usage: Usage,
-    /// What it was for: one clean line, at most 280 characters.
+    /// Its purpose: one clean line, at most 280 characters.
     pub note: String,
 }
 
@@ -51,15 +51,15 @@ pub struct UsageReport {
 pub struct Reported {
     pub action_id: i64,
     pub priced_usd: Option<Money>,
-    /// As the agent said.
+    /// The agent's own figure.
     pub reported_usd: Option<Money>,
 }
 
 /// Records usage outside of an action: audit row, metrics row and totals in one transaction. It
-/// moves no money, so the dead may report too.
+/// moves no money, so dead bots may report too.
 ///
 /// # Errors
-/// [`crate::DbError::NotFound`] for a bot that is none. Then nothing was written. Otherwise see [`crate::DbError`].
+/// [`crate::DbError::NotFound`] for an unknown bot. Then nothing was written. Otherwise see [`crate::DbError`].
 pub async fn report(
     conn: &mut Connection,
     report: &UsageReport,
@@ -68,7 +68,7 @@ pub async fn report(
 ) -> DbResult<Reported> {
     tx::run(conn, hook, async |conn| {
         let UsageReport { bot_id, usage, note } = report;
-        // The wallet's lock is what everybody holds who adds to a bot's totals.
+        // Every transaction that changes a bot's totals holds the wallet's lock.
         let locked = ledger::lock(conn, WhilePaused::Proceed, *bot_id).await?;
         let detail = json!({ "note": note });
         let action_id = audit_log::write_by_bot(conn, *bot_id, "USAGE", detail).await?;
@@ -79,7 +79,7 @@ pub async fn report(
     .await
 }
 
-/// The `ACTION` row of usage that was reported, if any was, and what it adds to the bot's totals, in the
+/// The `ACTION` row of reported usage, if any, and its change of the bot's totals, in the
 /// transaction of its action, which holds the bot's wallet.
 pub(crate) async fn record_action(
     conn: &Connection,

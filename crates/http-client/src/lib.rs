@@ -1,7 +1,7 @@
-//! What the arena's HTTP clients have in common, whoever they ask: no redirects, no proxy to this
-//! machine, bounded answers, and `Retry-After`.
+//! Shared by the arena's HTTP clients: no redirects, no proxy to this machine, bounded answers, and
+//! `Retry-After`.
 //!
-//! It knows nothing of what is asked. Retries belong to whoever knows what may be repeated.
+//! It has nothing about the requests themselves. The callers retry, because they know what may be repeated.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -11,18 +11,17 @@ use reqwest::header::{DATE, HeaderMap, HeaderValue, InvalidHeaderValue, RETRY_AF
 use reqwest::{ClientBuilder, Response};
 use url::{Host, Url};
 
-/// Nobody is obeyed for longer than this: a mistaken `Retry-After` must not end a source for good.
+/// The longest accepted wait: a wrong `Retry-After` must not disable a source forever.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A client that follows no redirect, which could carry a key to somebody else. Where `url` leads to
+/// A client that follows no redirects, because one could send a key to another host. Where `url` leads to
 /// this machine it uses no proxy, which could not reach our loopback.
 pub fn builder(url: &Url) -> ClientBuilder {
     let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
     if is_loopback(url) { builder.no_proxy() } else { builder }
 }
 
-/// Whether it leads to a server by HTTP, and has nothing that belongs elsewhere: no user and no password, which are
-/// told in headers, and no fragment.
+/// Whether it is an HTTP URL without user and password, which belong into headers, and without a fragment.
 pub fn is_plain(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https")
         && url.has_host()
@@ -50,8 +49,8 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// How long an answer asks to wait: in seconds, rounded up, or until a date by the server's own clock,
-/// or by `now` if it does not tell its own. [`RETRY_AFTER_MAX`] at most; what is neither says nothing.
+/// The wait that an answer requests: in seconds, rounded up, or until a date by the server's clock, or by `now`
+/// if the answer has no `Date`. At most [`RETRY_AFTER_MAX`]; other values are ignored.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
     let date = |name| httpdate::parse_http_date(text(name)?).ok();
@@ -62,14 +61,14 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     Some(wait.min(RETRY_AFTER_MAX))
 }
 
-/// The standard knows whole seconds; some providers send fractions.
+/// The standard has whole seconds; some providers send fractions.
 fn seconds(text: &str) -> Option<Duration> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() || !are_digits(whole) || !are_digits(fraction) {
         return None;
     }
-    // More digits than a u64 holds ask for more than anybody is granted.
+    // More digits than a u64 holds exceed the longest accepted wait.
     let whole: u64 = whole.parse().unwrap_or(u64::MAX);
     let round_up = u64::from(fraction.bytes().any(|digit| digit != b'0'));
     Some(Duration::from_secs(whole.saturating_add(round_up)))
@@ -97,7 +96,7 @@ pub async fn read_up_to(mut response: Response, bytes_max: usize) -> Result<Vec<
     Ok(body)
 }
 
-/// What went wrong, with its causes and without the URL: an operator may have put a key into it.
+/// The error with its causes and without the URL, which may contain a key.
 pub fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();

@@ -1,5 +1,5 @@
-//! A small HTTP server on loopback whose answers are a function of the request, down to the bytes: it
-//! also falls silent, hangs up, and breaks off in the middle.
+//! A small HTTP server on loopback whose answers are a function of the request, down to the bytes: it can also
+//! not answer, disconnect, and stop in the middle of an answer.
 //!
 //! For tests only: everything here panics rather than answer an error.
 #![allow(clippy::unwrap_used)]
@@ -14,10 +14,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use url::Url;
 
-/// The head of an answer, and less of its body than the head says.
+/// The head of an answer, and a body shorter than announced.
 const HALF: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"half\":";
 
-/// What was asked.
+/// A request.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// All of it, as it came.
@@ -69,7 +69,7 @@ impl Request {
     }
 }
 
-/// What a request leads to.
+/// The reaction to a request.
 #[derive(Clone, Debug)]
 pub enum Reply {
     Json(u16, Value),
@@ -135,7 +135,7 @@ impl Stub {
         format!("http://{}", self.address).parse().unwrap()
     }
 
-    /// What was asked so far.
+    /// The requests so far.
     pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
@@ -177,7 +177,7 @@ async fn serve(
     }
 }
 
-/// `None` if the client goes before it has said all.
+/// `None` if the client disconnects before its request is complete.
 async fn read_request(stream: &mut TcpStream) -> Option<Request> {
     let mut bytes = Vec::new();
     loop {

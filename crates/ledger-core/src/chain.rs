@@ -1,7 +1,7 @@
 //! Sealing a posting into a chain, and checking a chain link by link.
 //!
-//! [`seal`] is the only way an [`Entry`] is made; [`ChainVerifier`] is the only way one is
-//! believed. Both use [`Entry::compute_hash`], so a writer and an auditor cannot drift apart.
+//! Only [`seal`] creates an [`Entry`]; only [`ChainVerifier`] verifies one. Both use
+//! [`Entry::compute_hash`], so a writer and an auditor cannot drift apart.
 
 pub(crate) mod head;
 
@@ -116,8 +116,8 @@ pub fn seal_onto(
     Ok(entry)
 }
 
-/// One digest over the heads of many chains: who keeps it elsewhere can tell later whether any of
-/// them was rewritten.
+/// One digest over the heads of many chains: a copy kept elsewhere shows later whether any of them
+/// was rewritten.
 ///
 /// SHA-256 over a line `<bot_id> <sequence> <hash>\n` a chain, in ascending order of bots.
 #[derive(Debug, Default)]
@@ -171,12 +171,12 @@ pub struct ChainFault {
 
 /// Checks one chain, entry by entry, in constant memory.
 ///
-/// After a fault it continues from the entry as stored, so that one flipped byte is reported where
-/// it is and not once more for each entry behind it.
+/// After a fault it continues from the entry as stored, so that one flipped byte is reported once
+/// and not again for each later entry.
 #[derive(Debug)]
 pub struct ChainVerifier {
     head: Head,
-    /// What the entries so far made of the bot; `None` where it was not followed from the start.
+    /// The bot's state after the entries so far; `None` if it was not followed from the start.
     status: Option<BotStatus>,
     scratch: Vec<u8>,
 }
@@ -205,12 +205,12 @@ impl ChainVerifier {
         &self.head
     }
 
-    /// What the entries seen so far make of the bot; `None` where they do not tell.
+    /// The bot's state after the entries so far; `None` if they do not determine it.
     pub const fn status(&self) -> Option<BotStatus> {
         self.status
     }
 
-    /// Checks the next entry in sequence order and moves on to it, sound or not.
+    /// Checks the next entry in sequence order and moves on to it, valid or not.
     pub fn check(&mut self, entry: &Entry) -> Result<(), ChainFault> {
         let fault = self.fault_of(entry);
         self.head = Head::after(entry);
@@ -234,8 +234,8 @@ impl ChainVerifier {
 
     fn fault_of(&mut self, entry: &Entry) -> Option<(FaultyField, String, String)> {
         let head = &self.head;
-        // The hash first: it covers every other column, so a changed byte is caught here whatever
-        // it was, and only a consistently forged entry reaches the finer checks.
+        // The hash first: it covers every other column, so every changed byte is caught here, and
+        // only a consistently forged entry reaches the finer checks.
         let hash = entry.compute_hash(&mut self.scratch);
         let differs = |field, expected: &dyn fmt::Display, found: &dyn fmt::Display| {
             Some((field, expected.to_string(), found.to_string()))

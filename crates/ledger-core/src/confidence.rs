@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::decimal::{Decimal8, DecimalError, UNITS_PER_ONE};
 
-/// The probability an agent gives to what it says: 0.01 to 0.99, a plain decimal string.
+/// The probability that an agent gives to its prediction: 0.01 to 0.99, a plain decimal string.
 ///
 /// 0 and 1 are excluded: a certain forecast that is wrong has infinite log loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -1,9 +1,9 @@
-//! What decides a market: a predicate over one reading of one source, fixed when it opens.
+//! The criteria of a market: a predicate over one reading of one source, fixed when it opens.
 //!
-//! A question's text is made from its criteria, so the two cannot say different things. The reading
-//! that decides is the first good one at or after the deadline (for the weather: the one that the
-//! source gives for [`weather_instant`](crate::sources::weather::weather_instant)), whenever it is
-//! fetched. What each source asks about is in a file of [`crate::sources`].
+//! A question's text is generated from its criteria, so the two cannot differ. The reading that
+//! decides is the first good one at or after the deadline (for the weather: the one that the source
+//! gives for [`weather_instant`](crate::sources::weather::weather_instant)), whenever it is
+//! fetched. Each source's questions are in a file of [`crate::sources`].
 
 use std::fmt;
 use std::ops::Deref;
@@ -128,16 +128,16 @@ pub trait Question {
         Ok(())
     }
 
-    /// What the market is about, in one spelling: only one open market for each.
+    /// The market's subject in its canonical spelling: each has at most one open market.
     fn subject(&self) -> String;
 
-    /// The question, which says what the criteria say.
+    /// The question, generated from the criteria.
     fn question(&self, times: &Times) -> String;
 
-    /// What decides, in a sentence for people.
+    /// The criteria, in a sentence for people.
     fn condition(&self) -> String;
 
-    /// What a reading decides; `None` for a reading of another kind, and for research, which its
+    /// The outcome by a reading; `None` for a reading of another kind, and for research, which its
     /// commitment decides.
     fn decide(&self, reading: &Reading) -> Option<Side>;
 }
@@ -146,7 +146,7 @@ macro_rules! criteria {
     ($($(#[$about:meta])* $variant:ident, $module:ident, $label:literal, $criteria:ident;)+) => {
         $(pub use crate::sources::$module::$criteria;)+
 
-        /// What decides a market, by its source.
+        /// The criteria of a market, by its source.
         #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[serde(untagged)]
@@ -197,7 +197,7 @@ macro_rules! criteria {
 }
 market_sources!(criteria);
 
-/// What was read from a source: the value that decides.
+/// A value read from a source, which decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reading {
     Whole {

@@ -21,7 +21,7 @@ const MAX_INTEGER_DIGITS: usize = 10;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Decimal8(i64);
 
-/// Why a text is no such number. The message is fit to be shown to whoever wrote the text.
+/// Why a text is no such number. The message may be shown to the author of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecimalError {
     #[error("must be a plain decimal such as \"12.50\" (digits, optionally a point and digits)")]
@@ -145,7 +145,7 @@ impl Serialize for Decimal8 {
     }
 }
 
-/// Reads a text, and says of anything else that it should have been `self.0` as a text.
+/// Reads a text; for anything else the error says that `self.0` is expected as a text.
 struct DecimalVisitor(&'static str);
 
 impl serde::de::Visitor<'_> for DecimalVisitor {

@@ -1,4 +1,4 @@
-//! What costs and what pays.
+//! Costs and payouts.
 //!
 //! Every function here decides; none of them writes. A decision about one bot takes the bot's
 //! locked [`Wallet`] and the [`EconomyRules`], and returns the [`Movement`] to append or the
@@ -23,10 +23,10 @@ pub use crate::wallet::{BotStatus, Wallet};
 pub struct TickOutcome {
     /// All charges of this tick together: paid, phantom, or what could not be paid.
     pub fee: Money,
-    /// In enforce mode what was paid, in order, or the liquidation of who could not pay; nothing in
-    /// observe mode.
+    /// In enforce mode the payments, in order, or the liquidation of a bot that cannot pay; in
+    /// observe mode nothing.
     pub movements: Vec<Movement>,
-    /// What the tick did to the bot beyond its fee.
+    /// The tick's effects on the bot besides the fee.
     pub fate: Fate,
     pub idle_streak: i32,
     pub phantom_fees: Money,
@@ -45,8 +45,8 @@ pub enum Fate {
 
 /// Charges one living bot for one tick.
 ///
-/// In enforce mode a balance below the fee is liquidated whatever positions are open: rent is due
-/// in cash. In observe mode the same is judged on the shadow balance and only recorded.
+/// In enforce mode a balance below the fee is liquidated, even with open positions: they cannot pay
+/// the fee. In observe mode the same rule uses the shadow balance and is only recorded.
 pub fn tick(
     wallet: &Wallet,
     rules: &EconomyRules,
@@ -57,7 +57,8 @@ pub fn tick(
         let of = |charge: &Charge| (charge.entry_type, (charge.due)(wallet, rules, tick));
         CHARGES.iter().map(of).filter(|(_, due)| due.is_positive())
     };
-    // Only figures that no rules may have leave the range; they are then more than anybody has.
+    // Only figures outside the bounds of all rules exceed the range; they are more than any bot
+    // has.
     let fee =
         due().try_fold(Money::ZERO, |sum, (_, due)| sum.checked_add(due)).unwrap_or(Money::MAX);
     let mut outcome = TickOutcome {
@@ -185,18 +186,18 @@ pub enum Lookup {
     NotUsed,
 }
 
-/// What an attempt at a research question does to its bot, from stake to end.
+/// The effects of an attempt at a research question on its bot, from stake to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     pub movements: Vec<Movement>,
     pub stake: Money,
-    /// What the lookup cost.
+    /// The fee for the lookup.
     pub fee: Money,
-    /// What came back to the bot: stake and bounty, or nothing.
+    /// The payout to the bot: stake and bounty, or nothing.
     pub payout: Money,
 }
 
-/// What any answer costs before it is judged: its stake, and the fee for the lookup.
+/// The cost of any answer before it is judged: its stake, and the fee for the lookup.
 pub const fn answer_cost(lookup: Lookup, rules: &EconomyRules) -> (Money, Money) {
     let fee = match lookup {
         Lookup::Used => rules.markets.lookup_fee,
@@ -221,7 +222,7 @@ pub fn answer(
     if cost > balance {
         return Err(Refusal::AnswerUnaffordable { cost, balance });
     }
-    // Any answer is productive: it took work, whatever it staked.
+    // Any answer is productive, whatever its stake: it took work.
     let mut movements = vec![open_bet(stake, market, Streak::Ends)];
     if fee.is_positive() {
         let reference = market_reference(market);
@@ -243,12 +244,12 @@ pub fn answer(
     Ok(Attempt { movements, stake, fee, payout })
 }
 
-/// The reference of what an action did.
+/// The reference of an action's entries.
 pub fn observation_reference(observation: ObservationId) -> Reference {
     Reference::built(&format!("OBS:{observation}"))
 }
 
-/// Refuses whoever is not alive, and whom an operator holds.
+/// Refuses bots that are not alive or are paused.
 pub fn alive(wallet: &Wallet) -> Result<(), Refusal> {
     match (wallet.status, &wallet.pause) {
         (BotStatus::Alive, None) => Ok(()),
@@ -284,7 +285,7 @@ pub fn revive(wallet: &Wallet, amount: Money, who: &Operator) -> Result<Movement
     if !amount.is_positive() {
         return Err(Refusal::ReviveAmount { amount });
     }
-    // What was left open may be won yet, at the highest factor there is.
+    // Open positions may still win, at the highest factor that exists.
     wallet
         .open_stake
         .checked_mul(PAYOUT_FACTOR_MAX)
@@ -295,7 +296,7 @@ pub fn revive(wallet: &Wallet, amount: Money, who: &Operator) -> Result<Movement
     Ok(Movement::one(EntryType::Revive, reference, Leg::Mint(amount)))
 }
 
-/// Takes a bot out for good; what it has left is burnt.
+/// Retires a bot permanently; its remaining balance is burned.
 pub fn retire(wallet: &Wallet, who: &Operator) -> Result<Movement, Refusal> {
     if wallet.status == BotStatus::Retired {
         return Err(Refusal::Retired);
@@ -308,13 +309,13 @@ fn liquidate(wallet: &Wallet, reference: Reference) -> Movement {
     drain(EntryType::Liquidation, wallet, reference)
 }
 
-/// Takes exactly what is there, so that the chain ends at zero.
+/// Takes exactly the balance, so that the chain ends at zero.
 fn drain(entry_type: EntryType, wallet: &Wallet, reference: Reference) -> Movement {
     Movement::one(entry_type, reference, Leg::Burn(wallet.balance()))
 }
 
 checked_text! {
-    /// Who acted with the operator's authority: 1–64 of `A-Z a-z 0-9 _ . @ -`, fit for a reference.
+    /// The name of the operator who acted: 1–64 of `A-Z a-z 0-9 _ . @ -`, valid in a reference.
     Operator, OperatorError = "an operator's name is 1 to 64 of A-Z a-z 0-9 _ . @ -",
     |text| {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.@-".contains(&b);

@@ -31,7 +31,7 @@ use crate::time::Timestamp;
 
 pub use crate::entry_types::EntryType;
 
-/// What caused an entry: 1–200 printable ASCII characters, such as `TICK:7` or `PREDICTION:12`.
+/// The cause of an entry: 1–200 printable ASCII characters, such as `TICK:7` or `PREDICTION:12`.
 #[derive(Clone, PartialEq, Eq, Hash, derive_more::Display)]
 pub struct Reference(Arc<str>);
 
@@ -83,7 +83,7 @@ impl fmt::Debug for Reference {
 pub struct Hash(pub [u8; 32]);
 
 impl Hash {
-    /// What the first entry of a chain names as the hash before it.
+    /// The previous hash of a chain's first entry.
     pub const ZERO: Hash = Hash([0; 32]);
 
     /// From exactly 32 bytes.

@@ -1,4 +1,4 @@
-//! Live events: what happened in the arena, told to whoever listens.
+//! Live events: what happened in the arena, sent to listeners.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,8 +35,8 @@ labelled! {
     }
 }
 
-/// What happened, with all that is kept of it. Whoever reads it is told the bot's handle as well, and of
-/// an entry what else its hash covers: these never change, and are looked up then.
+/// An event with its stored data. Readers also get the bot's handle, and for an entry the other
+/// fields that its hash covers: these never change, and are looked up on reading.
 ///
 /// The order of fields is no part of it: events are kept as `jsonb`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -149,7 +149,7 @@ pub struct PredictionEnded {
     pub brier: Option<Decimal8>,
 }
 
-/// A market as it stands after it was opened, got a bet, was locked, or has ended.
+/// A market's state after it was opened, got a bet, was locked, or has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = MarketEventData))]
 pub struct MarketEvent {
@@ -163,7 +163,7 @@ pub struct MarketEvent {
     pub status: MarketStatus,
     /// `YES`, `NO`, or the answer of a research question.
     pub outcome: Option<String>,
-    /// What the house adds to the pool.
+    /// The amount that the house adds to the pool.
     pub bounty: Money,
     /// Everything staked, and the bounty.
     pub pool: Money,
@@ -175,7 +175,7 @@ pub struct MarketEvent {
     pub deadline: Timestamp,
     /// Why it is void, where it is.
     pub void_reason: Option<String>,
-    /// Why and since when an operator holds it.
+    /// The operator's pause, with its reason and time.
     #[serde(default)]
     pub paused: Option<Pause>,
 }

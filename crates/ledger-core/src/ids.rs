@@ -42,7 +42,7 @@ ids! {
     TickNumber(i64);
     /// A bet on a market. Older bets have lower numbers.
     BetId(i64);
-    /// The observation of the arena gateway, good for one action.
+    /// The observation of the arena gateway, valid for one action.
     ObservationId(Uuid);
     /// A market.
     MarketId(Uuid);

@@ -24,8 +24,8 @@ impl fmt::Display for UnknownLabel {
 
 impl std::error::Error for UnknownLabel {}
 
-/// Declares such an enum. A label is taken as a token: the derive of `ToSchema` overlooks a literal that a macro
-/// has captured as one, and would tell the Rust names in the contract.
+/// Declares such an enum. A label is taken as a token: the derive of `ToSchema` overlooks a literal
+/// that a macro has captured as one, and would put the Rust names into the contract.
 macro_rules! labelled {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $label:tt),+ $(,)? }) => {
         $(#[$meta])*

@@ -1,9 +1,9 @@
 //! The rules of the arena, and nothing else.
 //!
-//! Everything here is pure: no async, no I/O, no clock, no database types. Time and state come in
-//! as arguments and decisions go out as values, so each rule can be read, tested and replayed by
-//! itself. Start with [`economy`] (what costs and pays), then [`chain`] (how a movement of money
-//! becomes an entry that anyone can audit).
+//! Everything here is pure: no async, no I/O, no clock, no database types. Time and state are
+//! arguments and decisions are return values, so each rule can be read, tested and replayed alone.
+//! Start with [`economy`] (what costs and pays), then [`chain`] (how a movement of money becomes an
+//! entry that anyone can audit).
 //!
 //! This crate must never learn about Postgres, Redis, HTTP or the time of day.
 

@@ -1,8 +1,8 @@
-//! Markets: questions that data decides, and what can be said about them.
+//! Markets: questions that data decides.
 //!
-//! What decides one is in [`crate::criteria`], how a pool is shared out in [`crate::parimutuel`],
-//! how an answer is committed to before anybody is asked in [`crate::research`]. Here is what can
-//! be said about a market, who may bet on it, and how its end becomes entries.
+//! [`crate::criteria`] decides a market, [`crate::parimutuel`] distributes a pool, and
+//! [`crate::research`] commits to an answer before the market opens. This module has a market's
+//! state, the conditions for a bet, and the entries of its end.
 
 pub(crate) mod status;
 
@@ -50,7 +50,7 @@ pub fn retry_seconds(attempts: i32) -> i64 {
 }
 
 labelled! {
-    /// What became of a bet.
+    /// The state of a bet.
     BetState {
         Open = "OPEN",
         Won = "WON",
@@ -70,7 +70,7 @@ pub struct MarketView {
     pub status: MarketStatus,
     pub opens_at: Timestamp,
     pub deadline: Timestamp,
-    /// Set while an operator holds it: it takes nothing and pays nothing.
+    /// Set while it is paused: it takes nothing and pays nothing.
     pub pause: Option<Pause>,
 }
 
@@ -93,7 +93,7 @@ impl MarketView {
             return Err(Refusal::MarketNotOpen { market, status });
         }
         let closed_at = bets_close_at(source, self.opens_at, self.deadline);
-        // For paused research time stands still.
+        // A pause extends the deadline of research.
         let stands = self.pause.as_ref().filter(|_| takes == Taking::Answer);
         let at = stands.map_or(now, |pause| pause.since.min(now));
         if at >= closed_at {
@@ -102,7 +102,7 @@ impl MarketView {
         self.unless_paused()
     }
 
-    /// Whether an operator holds this market.
+    /// Whether this market is paused.
     pub fn unless_paused(&self) -> Result<(), Refusal> {
         if let Some(pause) = self.pause.clone() {
             let (market, pause) = (self.id, Box::new(pause));
@@ -117,7 +117,7 @@ impl MarketView {
 pub struct BetSettlement {
     pub movement: Movement,
     pub state: BetState,
-    /// What came back to the bot.
+    /// The payout to the bot.
     pub payout: Money,
     /// The Brier score; `None` where nothing was decided for it.
     pub brier: Option<Decimal8>,
@@ -134,8 +134,8 @@ pub struct MarketSettlement {
 
 /// Turns a resolution into the closing entry of every bet.
 ///
-/// Stakes in + bounty = payouts + what fell to the house, exactly; what the house adds is spread
-/// over the winners as the pool is, so that each wallet's totals stay a sum of its own story.
+/// Stakes + bounty = payouts + the house's part, exactly. The bounty is distributed over the
+/// winners like the pool, so that each wallet's totals are the sum of its own entries.
 ///
 /// `None` if a payout leaves the range of money. The market must then be void.
 pub fn settle(
@@ -160,7 +160,7 @@ pub fn settle(
             Share::Lost => (EntryType::Slash, BetState::Lost, Some(Leg::Pool(stake.negated()))),
             Share::Refunded => (EntryType::Refund, BetState::Void, None),
             Share::Forfeited => {
-                // In a pool that is paid, the stake of the dead goes to the winners.
+                // In a paid pool, the stakes of dead bots go to the winners.
                 let leg = if division.paid { Leg::Pool(stake.negated()) } else { Leg::Burn(stake) };
                 (EntryType::Forfeit, BetState::Forfeit, Some(leg))
             }
@@ -180,7 +180,7 @@ pub fn settle(
 }
 
 impl MarketSettlement {
-    /// Whether what went in is what comes out, to the last unit.
+    /// Whether payments in equal payments out, to the last unit.
     fn balances(&self, bets: &[StakedBet], bounty: Money) -> bool {
         let staked: i128 = bets.iter().map(|b| i128::from(b.stake.money().units())).sum();
         let sum = |part: fn(&BetSettlement) -> Money| -> i128 {

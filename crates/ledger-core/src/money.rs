@@ -1,8 +1,8 @@
 //! Money as whole units of 10⁻⁸, with checked arithmetic. Its text is that of [`Decimal8`].
 //!
 //! The column type is `numeric(18,8)`, whose largest value is 9999999999.99999999: eighteen digits,
-//! which an `i64` holds with room to spare. No float comes near it, no operation rounds, and every
-//! operation that could leave the range says so instead of wrapping.
+//! which an `i64` holds with room to spare. It never uses floats, no operation rounds, and every
+//! operation that could leave the range returns an error instead of wrapping.
 
 use std::str::FromStr;
 
@@ -22,7 +22,7 @@ pub const UNITS_PER_CREDIT: i64 = UNITS_PER_ONE;
 #[serde(transparent)]
 pub struct Money(Decimal8);
 
-/// Why a text is no amount of money. The message is fit to be shown to whoever wrote the text.
+/// Why a text is no amount of money. The message may be shown to the author of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
     #[error(transparent)]
@@ -122,7 +122,7 @@ impl Stake {
         Ok(Stake(amount))
     }
 
-    /// The stake of a position that was accepted: it stays one, whatever the smallest stake is by now.
+    /// The stake of an accepted position: valid even if the smallest stake has changed since.
     pub fn kept(amount: Money) -> Result<Stake, MoneyError> {
         Stake::checked(amount, amount)
     }

@@ -1,14 +1,14 @@
-//! A movement of money: an entry of a bot's chain, and who stands on its other side.
+//! A movement of money: an entry of a bot's chain, and its counterparties.
 //!
-//! A rule says the other sides, its [`Leg`]s. The amount of the entry, what the house made and burned,
-//! and what becomes of the bot's positions and status follow from them and from the entry's type.
+//! A rule declares the counterparties as [`Leg`]s. The amount of the entry, the minted and burned
+//! amounts, and the bot's new positions and status follow from them and from the entry's type.
 
 use crate::entry::{Posting, Reference};
 use crate::entry_types::EntryType;
 use crate::money::Money;
 use crate::wallet::status::BotStatus;
 
-/// What a stake is on.
+/// The kind of position that a stake opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PositionKind {
     Prediction,
@@ -27,12 +27,12 @@ pub enum Leg {
     Stake(PositionKind, Money),
     /// It comes out of escrow, and a position is closed.
     Release(PositionKind, Money),
-    /// What the others of a market lose to the bot, or below zero, what it loses to them.
+    /// The bot's gain from the other bets of a market, or its loss to them if negative.
     Pool(Money),
 }
 
 impl Leg {
-    /// What it adds to the balance, in units.
+    /// The amount added to the balance, in units.
     fn units(self) -> i128 {
         match self {
             Leg::Mint(amount) | Leg::Release(_, amount) | Leg::Pool(amount) => {
@@ -71,8 +71,8 @@ impl Movement {
         }
     }
 
-    /// Closes a position; `others` are the sides beside its escrow, at most two. `None` if the amount
-    /// leaves the range of money.
+    /// Closes a position; `others` are the counterparties besides its escrow, at most two. `None`
+    /// if the amount leaves the range of money.
     pub(crate) fn closing(
         entry_type: EntryType,
         reference: Reference,
@@ -100,7 +100,7 @@ impl Movement {
         self.legs.iter().copied().flatten()
     }
 
-    /// What the house made out of nothing for it.
+    /// The amount that the house minted for it.
     pub fn minted(&self) -> Money {
         self.of(|leg| match leg {
             Leg::Mint(amount) => Some(amount),
@@ -108,7 +108,7 @@ impl Movement {
         })
     }
 
-    /// What fell to the house and is gone.
+    /// The amount that the house burned.
     pub fn burned(&self) -> Money {
         self.of(|leg| match leg {
             Leg::Burn(amount) => Some(amount),

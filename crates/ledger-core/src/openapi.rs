@@ -1,6 +1,6 @@
 //! How ids, money, times and checked texts describe themselves in an OpenAPI document.
 //!
-//! What a schema says here is what the parser of the type accepts.
+//! Each schema here matches the type's parser.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ use crate::{
     Reference, TickNumber, Timestamp,
 };
 
-/// In the document such a number is [`Money`], as clients know it.
+/// In the document such a number is [`Money`], the name that clients see.
 impl PartialSchema for Decimal8 {
     fn schema() -> RefOr<Schema> {
         Money::schema()
@@ -32,7 +32,7 @@ impl ToSchema for Decimal8 {
     }
 }
 
-/// What [`Money`] is read from; as it is written it always has eight digits after the point.
+/// The accepted input for [`Money`]; output always has eight digits after the point.
 const MONEY: &str = r"^-?(0|[1-9][0-9]{0,9})(\.[0-9]{1,8})?$";
 
 /// [`Money`] that a request puts in: never below zero.
@@ -91,7 +91,7 @@ describe! {
     PriceId = id("A row of the price history.");
     TickNumber = id("The number of a tick: 1, 2, 3, …; 0 before the first.");
     BetId = id("A bet on a market.");
-    ObservationId = uuid("An observation of the arena gateway, good for one action.");
+    ObservationId = uuid("An observation of the arena gateway, valid for one action.");
     MarketId = uuid("A market.");
     Money = pattern(
         "Credits as a decimal string, never a JSON number: at most eight digits after the point are \
@@ -119,7 +119,7 @@ describe! {
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
         .build();
     Hash = pattern("SHA-256 in lower-case hex.", "^[0-9a-f]{64}$", &"0b".repeat(32));
-    Reference = text("What caused an entry or a post.", "PREDICTION:12")
+    Reference = text("The cause of an entry or a post.", "PREDICTION:12")
         .min_length(Some(1))
         .max_length(Some(Reference::MAX_LENGTH))
         .pattern(Some("^[ -~]*$"))

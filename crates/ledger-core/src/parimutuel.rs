@@ -1,8 +1,8 @@
 //! How the pool of a market is shared out, to the last unit.
 //!
-//! Pari-mutuel: whoever was right shares everything that was staked, and the bounty, in proportion
-//! to the stakes. Shares are rounded down and what is left over goes one unit each to the largest
-//! remainders (Hare's method), ties to the older bet, so that payouts sum to the pool exactly.
+//! Pari-mutuel: the winners share all stakes and the bounty in proportion to their stakes. Shares
+//! are rounded down, and the remaining units go one each to the largest remainders (Hare's method),
+//! ties to the older bet, so that payouts sum to the pool exactly.
 
 use crate::criteria::{Resolution, Side};
 use crate::ids::BetId;
@@ -20,14 +20,14 @@ pub struct StakedBet {
     pub owner_dead: bool,
 }
 
-/// What becomes of one bet.
+/// The result of one bet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
     /// Right: this many units of the pool. It may exceed the range of one balance.
     Won(i128),
     /// Wrong: its stake is part of what the others won.
     Lost,
-    /// Nothing was decided, or nobody living was right: the stake comes back.
+    /// No outcome, or no living bot was right: the stake is returned.
     Refunded,
     /// Its owner is dead. The stake stays in the pool, or is burnt where all others are refunded.
     Forfeited,
@@ -44,8 +44,8 @@ pub struct Division {
 
 /// Shares out the pool of `bets` and `bounty`.
 ///
-/// Stakes of dead bots stay in the pool where somebody living was right. The sum of all
-/// [`Share::Won`] is then the pool, exactly.
+/// Stakes of dead bots stay in the pool if a living bot was right. The sum of all [`Share::Won`] is
+/// then the pool, exactly.
 ///
 /// `None` if a pool times a stake leaves the range of an `i128`, which takes a pool of more than a
 /// hundred times the largest balance.
@@ -94,8 +94,8 @@ pub fn shares_of(bounty: Money, bets: &[StakedBet], division: &Division) -> Opti
     each.collect()
 }
 
-/// Splits `total` units in proportion to the weights, in their order: rounded down, and what is left
-/// over one unit each to the largest remainders, ties to the older bet.
+/// Splits `total` units in proportion to the weights, in their order: rounded down, and the
+/// remaining units one each to the largest remainders, ties to the older bet.
 fn apportion(total: i128, weights: Vec<(BetId, i128)>) -> Option<Vec<i128>> {
     let sum: i128 = weights.iter().map(|(_, weight)| weight).sum();
     let mut shares = Vec::with_capacity(weights.len());

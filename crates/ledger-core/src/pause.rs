@@ -7,7 +7,7 @@ use crate::time::Timestamp;
 /// The longest reason for a pause, in characters.
 pub const PAUSE_REASON_MAX_CHARS: usize = 280;
 
-/// An operator holds the arena, a bot or a market, until an operator lets go.
+/// A pause of the arena, a bot or a market by an operator, until an operator resumes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Pause {

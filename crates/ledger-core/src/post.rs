@@ -1,4 +1,4 @@
-//! Feed posts: the one-line story of an economic event, written in the event's own transaction.
+//! Feed posts: one line about an economic event, written in the event's own transaction.
 
 use crate::economy::{AnswerResult, Attempt, Operator};
 use crate::ids::{PredictionId, TickNumber};
@@ -147,7 +147,7 @@ fn because(reasoning: &str) -> String {
     if reasoning.trim().is_empty() { String::new() } else { format!(" — {reasoning}") }
 }
 
-/// An amount without the zeros nobody reads: at least two digits after the point.
+/// An amount without trailing zeros: at least two digits after the point.
 fn short(amount: Money) -> String {
     let text = amount.to_string();
     let trimmed = text.trim_end_matches('0');

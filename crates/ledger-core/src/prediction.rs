@@ -1,12 +1,12 @@
-//! Price predictions: what decides them, and what they pay.
+//! Price predictions: their decision and their payouts.
 //!
 //! A prediction starts at the first price whose time *at the provider* is at or after its creation
 //! plus a lag, never at a price its agent may have seen, and ends at the first price of the same
 //! source at or after that start plus the horizon.
 //!
-//! A sample that is taken in time decides. Where none was, because the source was silent, the
-//! source's own history decides, and after a while that of another one, so that silence is no way
-//! out of a position that is lost. See [`Known::find`].
+//! A sample that is taken in time decides. If the source returned none, its history decides, and
+//! later the history of another source, so that a failing source does not save a losing position.
+//! See [`Known::find`].
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 use crate::wallet::BotStatus;
 
 labelled! {
-    /// Where the price is said to go.
+    /// The predicted direction of the price.
     Direction {
         Up = "UP",
         Down = "DOWN",
@@ -29,7 +29,8 @@ labelled! {
 }
 
 labelled! {
-    /// The kind of source a price came from. Never the seed or the file: those would tell the future.
+    /// The kind of source a price came from. Never the seed or the file: those would reveal future
+    /// prices.
     PriceSource {
         Coingecko = "coingecko",
         Kraken = "kraken",
@@ -48,13 +49,13 @@ impl PriceSource {
     }
 }
 
-/// A kept price: what settlements are decided by.
+/// A stored price, which decides settlements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PriceSample {
     pub id: PriceId,
     pub price: Price,
     pub source: PriceSource,
-    /// When the provider says the price was.
+    /// The time of the price at its provider.
     pub provider_at: Timestamp,
 }
 
@@ -78,7 +79,7 @@ pub struct OpenPrediction {
     pub created_at: Timestamp,
 }
 
-/// What the samples say about a prediction, the owner's standing aside.
+/// The result of a prediction by its samples, regardless of the owner's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Right,
@@ -96,16 +97,16 @@ impl fmt::Display for VoidReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             VoidReason::EqualPrice => "the price did not move",
-            VoidReason::SampleMissing => "no source told the price of that time",
+            VoidReason::SampleMissing => "no source has a price of that time",
         })
     }
 }
 
-/// No sample of a source is taken, and none is kept, whose time at the provider is longer ago than
-/// this: what the source's history tells of earlier times is then all there will be.
+/// No sample is taken or stored whose time at the provider is longer ago than this: for earlier
+/// times, the source's history is then complete.
 pub const SAMPLE_AGE_MAX_SECONDS: i64 = 600;
 
-/// What is known of one source's prices from a moment on at which one was due.
+/// The known prices of one source from a due time on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Known {
     /// The first sample that was taken of them.
@@ -122,14 +123,14 @@ pub enum Found {
     Price(PriceSample),
     /// The source's history was read and has none.
     Nothing,
-    /// It may still be taken, or told by the source's history.
+    /// It may still be taken, or read from the source's history.
     NotYet,
 }
 
 impl Known {
     /// The price that was due at `due`: the first sample, if that is no later than a price may be
     /// old; else the first price of any kind once the source's history was read, within the grace
-    /// period. What is found does not depend on when somebody looks.
+    /// period. The result does not depend on the time of the query.
     pub fn find(&self, due: Timestamp, rules: &EconomyRules) -> Found {
         let in_time = due.plus_seconds(rules.in_time_seconds());
         if let Some(sample) = self.taken
@@ -148,7 +149,7 @@ impl Known {
     }
 }
 
-/// What two prices of one source say about a prediction.
+/// The result of a prediction by two prices of one source.
 pub fn judge(direction: Direction, start: &PriceSample, end: &PriceSample) -> Verdict {
     let moved = match end.price.cmp(&start.price) {
         std::cmp::Ordering::Equal => return Verdict::Void(VoidReason::EqualPrice),
@@ -175,18 +176,18 @@ pub fn waits_until(created_at: Timestamp, rules: &EconomyRules) -> Timestamp {
         .plus_seconds(rules.sample_patience_seconds)
 }
 
-/// How a prediction ends: the closing entry and what the prediction's row says from then on.
+/// The end of a prediction: the closing entry and the final values of its row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PredictionSettlement {
     pub movement: Movement,
     pub status: PredictionStatus,
-    /// What came back to the bot.
+    /// The payout to the bot.
     pub payout: Money,
     /// The Brier score; `None` where nothing was decided.
     pub brier: Option<Decimal8>,
 }
 
-/// Turns a verdict into money. The positions of the dead are forfeit whatever the samples say;
+/// Turns a verdict into money. The positions of dead bots are forfeit, whatever the samples;
 /// `owner` is the status read under the wallet's lock.
 ///
 /// `None` if the payout leaves the range of money, which no stake within the limits can reach.
@@ -202,7 +203,7 @@ pub fn settle(
         Verdict::Wrong => Some(prediction.confidence.brier(Outcome::DidNotHappen)),
         Verdict::Void(_) => None,
     };
-    // The stake leaves escrow. The house adds what a payout exceeds it by, and keeps what is lost.
+    // The stake leaves escrow. The house pays the part of a payout above it, and keeps a lost one.
     let (entry_type, leg, status, brier) = match (owner, verdict) {
         (BotStatus::Dead | BotStatus::Retired, _) => {
             (EntryType::Forfeit, Some(Leg::Burn(stake)), PredictionStatus::Forfeit, None)

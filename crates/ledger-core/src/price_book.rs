@@ -1,9 +1,9 @@
-//! What thinking costs: prices of language models, each from a date on.
+//! Prices of language models, each from a date on.
 //!
 //! A price holds for a model from its date until the next one, so that a call is priced by the day
 //! on which it was made, however often prices change later. A model is found by its exact name or
-//! one of its exact aliases, never by how a name begins: `gpt-4o-mini` is not `gpt-4o`. What is not
-//! in the book has no price, which is not the same as a price of zero.
+//! one of its exact aliases, never by how a name begins: `gpt-4o-mini` is not `gpt-4o`. A model
+//! that is not in the book has no price, which is not a price of zero.
 //!
 //! Prices are US dollars per million tokens, as exact decimals. No float comes near them.
 
@@ -31,7 +31,7 @@ pub struct PriceBook {
 #[serde(try_from = "ModelListing")]
 pub struct ModelPrices(ModelListing);
 
-/// A model as it is written. Without a provider the prices are those of whoever serves it.
+/// A model as it is written. Without a provider the prices apply to every provider.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ModelListing {
@@ -43,7 +43,7 @@ struct ModelListing {
     prices: Vec<TokenPrices>,
 }
 
-/// What a million tokens cost in US dollars, from a moment on.
+/// The price of a million tokens in US dollars, from a moment on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenPrices {
@@ -67,7 +67,7 @@ pub enum PriceBookError {
     Empty { model: String, field: &'static str },
     #[error("{model}: `{field}` must not be negative in the prices from {from}")]
     Negative { model: String, field: &'static str, from: Timestamp },
-    #[error("{model}: `from` is {from} for two prices; nobody can say which holds")]
+    #[error("{model}: two prices have the same `from`, {from}")]
     SameMoment { model: String, from: Timestamp },
     #[error("{model}: `{field}` is {name}, which names another entry or this one twice")]
     TakenName { model: String, field: &'static str, name: String },
@@ -77,7 +77,7 @@ impl TryFrom<Listing> for PriceBook {
     type Error = PriceBookError;
 
     /// # Errors
-    /// When one name stands for two entries of the same provider.
+    /// If two entries of the same provider have one name.
     fn try_from(Listing { models }: Listing) -> Result<PriceBook, PriceBookError> {
         let mut names = BTreeSet::new();
         for ModelPrices(entry) in &models {
@@ -98,8 +98,8 @@ impl TryFrom<Listing> for PriceBook {
 }
 
 impl PriceBook {
-    /// What a call cost that was made at that time; `None` for a model that is not in the book, or
-    /// was not yet: its tokens have no cost that anybody knows.
+    /// The cost of a call at that time; `None` if the book has no price for the model then: the
+    /// cost is unknown.
     ///
     /// Cached tokens are a part of the input tokens and are counted once; reasoning tokens are a
     /// part of the output tokens. The sum is rounded up to the next 0.00000001, once, and a cost
@@ -125,8 +125,8 @@ impl PriceBook {
         Money::from_units(units)
     }
 
-    /// The prices that hold at that time. An entry that names the provider goes before one for
-    /// whoever serves the model.
+    /// The prices that hold at that time. An entry with the provider takes precedence over one for
+    /// every provider.
     pub fn prices(&self, provider: &str, model: &str, at: Timestamp) -> Option<&TokenPrices> {
         let by = |wanted: Option<&str>| {
             self.models

@@ -1,4 +1,4 @@
-//! Research: a question whose answer was fixed before anybody was asked.
+//! Research: a question whose answer is fixed before it is asked.
 //!
 //! The commitment is shown from the opening, nonce and answer after the close. Anyone can then
 //! check that the answer was not chosen after the attempts. The nonce is 256 random bits, because a
@@ -60,7 +60,7 @@ impl FromStr for Answer {
     }
 }
 
-/// What makes a commitment impossible to try out. Secret until its market has closed, so it has no
+/// Prevents testing guesses against a commitment. Secret until its market has closed, so it has no
 /// `Debug` and no `Display`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Nonce(pub [u8; 32]);

@@ -1,7 +1,7 @@
 //! The sources of markets: the registry, and a file for each.
 //!
-//! A file says what a source asks about, what decides, and what people are told. Its other half has
-//! a file in the crate `sources`: what asks the service does I/O, and this crate is pure.
+//! A file has a source's questions, their decision, and its words for people. The I/O with the
+//! service is in the crate `sources`, because this crate is pure.
 
 pub mod github;
 pub mod news;
@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::money::Money;
 
-/// The registry. A source is a line: its variant, its file and figures, its label, its criteria; and what
-/// the contract says of its figures. It hands all of them to a macro.
+/// The registry. A source is a line: its variant, its file and figures, its label, its criteria,
+/// and the contract's text for its figures. The registry passes all lines to a macro.
 macro_rules! market_sources {
     ($then:ident) => {
         $then! {
@@ -63,7 +63,7 @@ pub struct SourceRules {
 const LIFE_LEAST: (i64, &str) = (10, "must be at least 10 seconds away");
 const LIFE_MOST: (i64, &str) = (30 * 86_400, "must be at most 30 days away");
 
-/// What a source is, beside its criteria.
+/// A source's constants besides its criteria.
 #[derive(Debug)]
 pub struct About {
     /// For people.
@@ -71,7 +71,7 @@ pub struct About {
     /// How its markets are decided, for people.
     pub about: &'static str,
     pub takes: Taking,
-    /// The shortest life of its markets, and what is said of a shorter one.
+    /// The shortest duration of its markets, and the error for a shorter one.
     pub(crate) least_seconds: (i64, &'static str),
     pub(crate) most_seconds: (i64, &'static str),
     /// Its figures, unless settings say otherwise.

@@ -1,4 +1,4 @@
-//! What a question may be about, checked once, where it comes in, and from then on fit for a URL.
+//! Subjects of questions, checked once on input, and from then on valid in a URL.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,8 +6,8 @@ use std::str::FromStr;
 const OWNER_MAX_CHARS: usize = 39;
 const REPOSITORY_MAX_CHARS: usize = 100;
 
-/// A repository at GitHub, as `owner/name`. Whoever compares two should know that GitHub ignores
-/// case, and this type does not.
+/// A repository at GitHub, as `owner/name`. GitHub ignores case, but comparison of this type does
+/// not.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Repository {
     owner: String,
@@ -92,7 +92,7 @@ pub struct Keyword(String);
 pub enum KeywordError {
     #[error("must have 1 to {KEYWORD_MAX_CHARS} characters")]
     Length,
-    #[error("must hold a letter or digit")]
+    #[error("must contain a letter or digit")]
     NoWord,
     #[error("must have no spaces around it, single ones within, and no control characters")]
     Spacing,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// wider than [`Money`](crate::Money).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Supply {
-    /// Grants, revivals, and what the house added to payouts.
+    /// Grants, revivals, and the house's part of payouts.
     pub minted: i128,
     /// Fees, liquidations, retirements, and stakes that fell to the house.
     pub burned: i128,
@@ -19,7 +19,7 @@ pub struct Supply {
 }
 
 impl Supply {
-    /// What the books are off by; zero when they balance.
+    /// The difference in the books; zero if they balance.
     pub const fn drift(&self) -> i128 {
         self.minted - self.burned - self.escrow - self.circulating
     }
@@ -39,9 +39,9 @@ impl Supply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Supply))]
 pub struct SupplyText {
-    /// Grants, revivals and what the house paid.
+    /// Grants, revivals and the house's payments.
     pub minted: String,
-    /// Fees, and what the house took.
+    /// Fees, and the house's receipts.
     pub burned: String,
     /// Stakes of open predictions and bets.
     pub escrow: String,

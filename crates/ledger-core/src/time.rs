@@ -30,7 +30,7 @@ impl Timestamp {
         self.0
     }
 
-    /// This instant moved by whole seconds (negative: earlier). What would lie beyond the calendar is
+    /// This instant moved by whole seconds (negative: earlier). A time beyond the calendar becomes
     /// its first or last instant.
     pub fn plus_seconds(self, seconds: i64) -> Timestamp {
         let micros = self.micros().saturating_add(seconds.saturating_mul(1_000_000));
@@ -45,7 +45,7 @@ impl Timestamp {
 }
 
 impl From<DateTime<Utc>> for Timestamp {
-    /// Drops what is finer than a microsecond.
+    /// Truncates to microseconds.
     fn from(at: DateTime<Utc>) -> Timestamp {
         DateTime::from_timestamp_micros(at.timestamp_micros()).map_or(Timestamp(at), Timestamp)
     }

@@ -1,4 +1,4 @@
-//! A bot's wallet as the rules see it: the head of its chain, and what they need to know beside it.
+//! A bot's wallet as input of the rules: the head of its chain, and further values that they need.
 
 pub(crate) mod status;
 
@@ -8,7 +8,7 @@ use crate::money::Money;
 use crate::pause::Pause;
 pub use status::BotStatus;
 
-/// A bot's locked wallet: the head of its chain and what the rules need to know beside it.
+/// A bot's locked wallet: the head of its chain and further values that the rules need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wallet {
     pub head: Head,
@@ -22,14 +22,14 @@ pub struct Wallet {
     /// The tick in which the shadow balance first failed to cover a fee.
     pub shadow_died_in: Option<TickNumber>,
     pub open_predictions: i32,
-    /// What is at stake in open predictions.
+    /// The stakes of open predictions.
     pub open_stake: Money,
     pub open_bets: i32,
-    /// What is at stake in open bets on markets.
+    /// The stakes of open bets on markets.
     pub bet_stake: Money,
     /// The last tick this bot was charged in, or was made in.
     pub last_tick: TickNumber,
-    /// Set while an operator holds this bot: it does not act, is not ticked and not reaped.
+    /// Set while this bot is paused: it does not act, is not ticked and not reaped.
     pub pause: Option<Pause>,
 }
 
@@ -43,8 +43,8 @@ impl Wallet {
         self.head.balance
     }
 
-    /// What the bot would have left had its phantom fees been real; below zero once it would have
-    /// died of them.
+    /// The balance if recorded fees had been charged; below zero if the bot would have died of
+    /// them.
     pub fn shadow_balance(&self) -> Money {
         // Both are within numeric(18,8); a difference beyond it is cut off at the edge.
         self.balance()

@@ -1,5 +1,4 @@
-//! What can go wrong with a model. Closed enums without free text: what a provider wrote in an
-//! error may quote the key.
+//! The errors of a model. Closed enums without free text: a provider's error text may quote the key.
 
 use std::time::Duration;
 
@@ -8,14 +7,14 @@ use std::time::Duration;
 pub enum LlmError {
     #[error("the model did not answer in time; raise LLM_TIMEOUT_SECONDS or use a faster model")]
     Timeout,
-    /// 429. `retry_after` is what the provider asked for, if it did.
-    #[error("the provider limits the rate of calls; ask less often or raise the quota")]
+    /// 429. `retry_after` is the wait that the provider requested, if any.
+    #[error("the provider limits the rate of calls; make fewer calls or raise the quota")]
     RateLimited { retry_after: Option<Duration> },
     /// The model or the provider's filter declined to answer.
     #[error("the model refused to answer")]
     Refused,
-    /// The provider's filter turned the question away before a model was asked.
-    #[error("the provider's filter turned the question away")]
+    /// The provider's filter refused the prompt before the model ran.
+    #[error("the provider's filter refused the prompt")]
     Filtered,
     /// The answer ended at the limit of output tokens before it was whole, or before it began:
     /// thinking counts too.
@@ -26,15 +25,15 @@ pub enum LlmError {
     )]
     CutOff { max_output_tokens: u32 },
     /// The answer has the status of a success and is an error, for which work may be billed.
-    #[error("the provider answered with an error in place of a text")]
+    #[error("the provider answered with an error instead of a text")]
     Failed,
-    /// There was not even a connection, so nothing was asked.
+    /// There was no connection, so nothing was sent.
     #[error("the provider cannot be reached; check LLM_BASE_URL and the network")]
     Unreachable,
-    /// 503 or 529. `retry_after` is what the provider asked for, if it did.
-    #[error("the provider has too much to do; it may answer later")]
+    /// 503 or 529. `retry_after` is the wait that the provider requested, if any.
+    #[error("the provider is overloaded; it may answer later")]
     Overloaded { retry_after: Option<Duration> },
-    /// The connection broke, or a gateway found nobody behind it.
+    /// The connection broke, or a gateway could not reach the server.
     #[error("the provider did not answer; check LLM_BASE_URL and the network")]
     Unavailable,
     /// Any other status that is not a success.
@@ -65,7 +64,7 @@ impl LlmError {
         }
     }
 
-    /// How long the provider asked to be left alone, if it did.
+    /// The wait that the provider requested, if any.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } | Self::Overloaded { retry_after } => *retry_after,
@@ -73,7 +72,7 @@ impl LlmError {
         }
     }
 
-    /// The same with another wait, for whoever comes later.
+    /// The same with another wait, for a later caller.
     pub(crate) const fn with_wait(self, left: Duration) -> Self {
         let retry_after = Some(left);
         match self {
@@ -83,9 +82,9 @@ impl LlmError {
         }
     }
 
-    /// Whether the provider is taken to have done no work for the call, so that nobody is charged:
-    /// nothing was asked, or the question itself was turned away. After a time-out nobody knows. An error
-    /// that comes with a text, in an answer with the status of a success, is [`LlmError::Failed`].
+    /// Whether the provider certainly did no work for the call, so that it is not charged: nothing was sent, or
+    /// the prompt was refused. After a time-out this is unknown. An error that comes with a text, in an answer
+    /// with the status of a success, is [`LlmError::Failed`].
     pub const fn is_unserved(&self) -> bool {
         match self {
             Self::Unreachable
@@ -122,7 +121,7 @@ pub enum SetupError {
          e.g. https://api.openai.com/v1"
     )]
     BaseUrl,
-    #[error("LLM_API_KEY holds characters that no HTTP header can carry")]
+    #[error("LLM_API_KEY has characters that are not allowed in an HTTP header")]
     ApiKey,
     #[error("LLM_MODEL is empty")]
     Model,

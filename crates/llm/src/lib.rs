@@ -1,12 +1,11 @@
-//! Language models behind one trait: what a hosted persona thinks with.
+//! Language models behind one trait, for hosted personas.
 //!
-//! A [`Model`] answers a [`Prompt`] by way of a [`Provider`]: [`mock::Mock`], which is a pure
-//! function and costs nothing, or [`openai::OpenAi`], which speaks the protocol that OpenAI,
-//! Groq, xAI, Ollama and vLLM share. [`usage::collect`] adds up what a turn's calls used, and
-//! [`output`] makes data of what a model wrote.
+//! A [`Model`] answers a [`Prompt`] by way of a [`Provider`]: [`mock::Mock`], which is a pure function and costs
+//! nothing, or [`openai::OpenAi`], which speaks the protocol that OpenAI, Groq, xAI, Ollama and vLLM share.
+//! [`usage::collect`] adds up the usage of a turn's calls, and [`output`] parses a model's text.
 //!
-//! This crate knows nothing of bots, money or the arena, and reads no environment: what it needs
-//! is handed in. A model's text is never trusted here, and the key is never in an error or a log.
+//! This crate has nothing about bots, money or the arena, and does not read the environment: it gets all settings
+//! as arguments. A model's text is never trusted here, and the key is never in an error or a log.
 
 pub mod mock;
 pub mod openai;
@@ -28,7 +27,7 @@ pub use model::{Model, ModelConfig, ProviderKind};
 /// One question to a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompt {
-    /// Who the model is to be; may be empty.
+    /// The model's role; may be empty.
     pub system: String,
     pub user: String,
     /// The longest answer to pay for, in tokens.
@@ -77,7 +76,7 @@ impl FromStr for Temperature {
 #[error("must be a number from 0.00 to 2.00 with at most two digits after the point")]
 pub struct InvalidTemperature;
 
-/// A model's answer and what it took.
+/// A model's answer and its usage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completion {
     /// As the model wrote it; see [`output`].
@@ -96,7 +95,7 @@ pub enum Finish {
     /// The model or its provider declined. [`Model`] makes [`LlmError::Refused`] of it, after
     /// recording what it cost.
     Refused,
-    /// The provider gave an error and said what it bills. [`Model`] makes [`LlmError::Failed`] of
+    /// The provider returned an error with billed usage. [`Model`] makes [`LlmError::Failed`] of
     /// it, after recording that.
     Failed,
 }
@@ -113,13 +112,13 @@ impl Finish {
     }
 }
 
-/// Who answered a call, and its tokens.
+/// The answering model of a call, and its tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallUsage {
     pub provider: Arc<str>,
-    /// The one that answered, which is not always the one that was asked.
+    /// The answering model, which is not always the requested one.
     pub model: Arc<str>,
-    /// `None` where the provider did not say what it used, in figures that can be true.
+    /// `None` if the provider did not report plausible usage.
     pub tokens: Option<Tokens>,
 }
 
@@ -134,12 +133,12 @@ pub struct Tokens {
     pub reasoning: u64,
 }
 
-/// What [`Provider::complete`] returns.
+/// The result of [`Provider::complete`].
 pub type ProviderFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Completion, LlmError>> + Send + 'a>>;
 
-/// Something that answers prompts. Callers hold a [`Model`], which wraps one and records usage,
-/// so that no provider can forget to.
+/// Something that answers prompts. Callers use a [`Model`], which wraps one and records usage, so that no
+/// provider has to.
 pub trait Provider: fmt::Debug + Send + Sync {
     /// The name for usage and logs, e.g. `openai`.
     fn name(&self) -> &str;

@@ -1,11 +1,11 @@
 //! A model that is a pure function: the same seed and prompt give the same answer, for ever and
 //! on every machine. It lets the arena live without an account anywhere, and tests repeat.
 //!
-//! It answers with the decision that a persona is asked for, which it knows by the form of the
-//! answer that the prompt's last lines ask for, and reads a temperament from the words of the persona.
-//! It knows no facts: a question it answers rightly once the answer is in the prompt. Like a real model it sometimes writes more than it was asked for (code
-//! fences, prose, a trailing comma), so that the cleaning in [`crate::output`] is used for real.
-//! Its reasoning says that it is a mock: nobody must take it for thought.
+//! It recognises the requested decision by the form of the answer in the prompt's last lines, and derives a
+//! temperament from the words of the persona. It has no facts: it answers a question rightly only if the answer
+//! is in the prompt. Like a real model it sometimes writes more than requested (code fences, prose, a trailing
+//! comma), so that the cleaning in [`crate::output`] is exercised. Its reasoning says that it is a mock, so that
+//! it is not taken for a real one.
 
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ fn tokens(text: &str) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-/// What the words of a persona make of it, in whole percent.
+/// The temperament from the words of a persona, in whole percent.
 #[derive(Clone, Copy)]
 struct Temperament {
     wager_percent: u64,
@@ -125,11 +125,11 @@ fn decide(temperament: Temperament, draws: &mut Draws) -> serde_json::Value {
     })
 }
 
-/// Which answer a prompt asks for.
+/// The requested answer of a prompt.
 enum Asked<'a> {
     /// A wager or a wait.
     Decision,
-    /// What to do at all; the form names what there is to choose from.
+    /// The choice of an action; the form lists the possible ones.
     Strategy { form: &'a str },
     /// The answer to a question.
     Answer,
@@ -172,7 +172,7 @@ fn strategise(form: &str, temperament: Temperament, draws: &mut Draws) -> serde_
     })
 }
 
-/// What the lookup tool found, or a guess that is not worth a stake.
+/// The lookup tool's result, or a guess with low confidence.
 fn answer(user: &str, draws: &mut Draws) -> serde_json::Value {
     match number_after(user, "page id ") {
         Some(page_id) => serde_json::json!({

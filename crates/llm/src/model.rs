@@ -10,11 +10,11 @@ use crate::mock::Mock;
 use crate::openai::{OpenAi, OpenAiConfig};
 use crate::{Completion, Finish, LlmError, Prompt, Provider, SetupError, output, usage};
 
-/// A provider ready to be asked; clones share it.
+/// A configured provider; clones share it.
 #[derive(Clone, Debug)]
 pub struct Model {
     provider: Arc<dyn Provider>,
-    /// Until when the provider asked to be left alone, and how it said so.
+    /// Until when the provider wants no calls, and its error.
     quiet: Arc<Mutex<Option<(Instant, LlmError)>>>,
 }
 
@@ -23,11 +23,11 @@ impl Model {
         Self { provider, quiet: Arc::default() }
     }
 
-    /// Whether the provider has asked to be left alone for now, by this call or another one: it would
-    /// only be asked in vain, and learn that it is not listened to.
+    /// Whether the provider has requested a wait, in this call or another one: a call would only be refused
+    /// again.
     ///
     /// # Errors
-    /// What it said, with the time that is left.
+    /// Its error, with the remaining wait.
     pub fn is_open(&self) -> Result<(), LlmError> {
         let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -39,7 +39,7 @@ impl Model {
     }
 
     /// # Errors
-    /// When the configuration cannot work; nothing is asked over the network.
+    /// If the configuration cannot work; nothing is sent over the network.
     pub fn from_config(config: ModelConfig) -> Result<Self, SetupError> {
         Ok(match config {
             ModelConfig::Mock { seed } => Self::new(Arc::new(Mock::new(seed))),
@@ -55,7 +55,7 @@ impl Model {
         self.provider.model()
     }
 
-    /// Asks once, and adds what it used to the surrounding [`usage::collect`], if there is one.
+    /// Makes one call, and adds its usage to the surrounding [`usage::collect`], if there is one.
     /// An answer that is a refusal has been paid for too.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ impl Model {
             "model answered"
         );
         match completion.finish {
-            // Whoever asks for an answer here asks for an object.
+            // Callers always request an object here.
             Finish::CutOff if output::ends_early(&completion.text) => {
                 Err(LlmError::CutOff { max_output_tokens: request.max_output_tokens })
             }
@@ -123,7 +123,7 @@ impl Model {
     }
 }
 
-/// Which provider, and what it needs.
+/// The provider, and its settings.
 #[derive(Clone, Debug)]
 pub enum ModelConfig {
     Mock { seed: u64 },

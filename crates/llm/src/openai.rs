@@ -1,8 +1,7 @@
 //! Any server that speaks OpenAI's `/chat/completions`: OpenAI itself, Groq, xAI, Ollama, vLLM.
 //!
-//! One request, no retries: whoever asks knows how much time a turn has. The key travels in one
-//! header, marked sensitive, and never into an error or a log line. What a server answers is
-//! bounded in time and size.
+//! One request, no retries: the caller knows a turn's time limit. The key is sent in one header, marked
+//! sensitive, and is never in an error or a log line. Answers are bounded in time and size.
 
 mod answer;
 
@@ -24,12 +23,12 @@ use crate::{
     CallUsage, Completion, Finish, LlmError, Prompt, Provider, ProviderFuture, SetupError,
 };
 
-/// A chat answer is a few kilobytes; whoever sends more is not answering the question.
+/// A chat answer is a few kilobytes; a longer one is an error.
 pub const RESPONSE_BYTES_MAX: usize = 256 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ERROR_CODE_CHARS_MAX: usize = 64;
 
-/// Where the model is and how to ask it.
+/// The model's address and parameters.
 #[derive(Clone, Debug)]
 pub struct OpenAiConfig {
     /// Up to and without `/chat/completions`, e.g. `https://api.openai.com/v1`.
@@ -51,7 +50,7 @@ pub struct OpenAi {
     token_limit: TokenLimit,
 }
 
-/// What a server calls the limit of output tokens.
+/// A server's name of the limit of output tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TokenLimit {
     /// OpenAI's reasoning models accept no other.
@@ -62,7 +61,7 @@ enum TokenLimit {
 
 impl OpenAi {
     /// # Errors
-    /// When the configuration cannot work; nothing is asked over the network.
+    /// If the configuration cannot work; nothing is sent over the network.
     pub fn new(config: OpenAiConfig) -> Result<Self, SetupError> {
         let OpenAiConfig { base_url, api_key, model, timeout } = config;
         if model.trim().is_empty() {
@@ -103,7 +102,7 @@ impl OpenAi {
         if status.is_success() {
             return self.completion(&body?);
         }
-        // The status says enough when the rest of a bad answer is unreadable too.
+        // If the body of an error is unreadable too, the status is enough.
         let code = body.ok().and_then(|body| error_code(&body));
         warn!(
             provider = &*self.name,
@@ -235,7 +234,7 @@ fn provider_name(url: &Url) -> Arc<str> {
 
 fn transport_error(error: &reqwest::Error) -> LlmError {
     if error.is_connect() {
-        // Before a time-out: one that strikes while connecting has asked nothing either.
+        // Before a time-out: with one during connecting, nothing was sent either.
         LlmError::Unreachable
     } else if error.is_timeout() {
         LlmError::Timeout
@@ -249,14 +248,14 @@ fn status_error(status: u16, retry_after: Option<Duration>, code: Option<&str>) 
         (429, _) => LlmError::RateLimited { retry_after },
         (400, Some("content_filter" | "content_policy_violation")) => LlmError::Filtered,
         (408, _) => LlmError::Timeout,
-        // 529 is what some providers say when overloaded.
+        // Some overloaded providers answer 529.
         (503 | 529, _) => LlmError::Overloaded { retry_after },
         (502 | 504, _) => LlmError::Unavailable,
         (other, _) => LlmError::Status(other),
     }
 }
 
-/// What an error means that came with the status of a success, and its code for the log.
+/// The meaning of an error with a success status, and its code for the log.
 fn inner_error(error: &Value) -> (LlmError, Option<String>) {
     let code = code_of(error);
     let number = [error.get("code"), error.get("status"), Some(error)]

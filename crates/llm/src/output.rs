@@ -1,12 +1,10 @@
-//! From what a model wrote to what it meant: finds the one JSON object in the text.
+//! Finds the one JSON object in a model's text.
 //!
-//! Models put code fences and prose around their answers, think aloud before they answer, leave
-//! trailing commas and raw line breaks in strings, and sometimes refuse. All that is handled
-//! here, in one pass that never looks inside an object's strings, so that valid JSON comes
-//! through byte for byte. Thinking is set aside by its marks ([`THOUGHT_MARKS`] and the channels of
-//! OpenAI's open models), and of several objects the last complete one counts: what came before it
-//! was a draft. What is missing is never made up: an object that was cut off or that contradicts
-//! itself is an error.
+//! Models put code fences and prose around their answers, think aloud before they answer, leave trailing commas
+//! and raw line breaks in strings, and sometimes refuse. All that is handled here, in one pass that never looks
+//! inside an object's strings, so that valid JSON comes through byte for byte. Thinking is removed by its marks
+//! ([`THOUGHT_MARKS`] and the channels of OpenAI's open models). Of several objects the last complete one counts:
+//! earlier ones are drafts. Missing values are never invented: a truncated or contradictory object is an error.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -30,18 +28,18 @@ pub enum OutputError {
     Empty,
     #[error("the model refused")]
     Refused,
-    #[error("the model's answer holds no JSON object")]
+    #[error("the model's answer has no JSON object")]
     NoObject,
     /// An object, or a block of thinking, begins and does not end.
     #[error("the model's answer was cut off; allow it more output tokens")]
     CutOff,
     #[error("the model's answer is longer than {TEXT_BYTES_MAX} bytes")]
     TooLong,
-    /// Two values for one key: nobody can say which was meant.
+    /// Two values for one key: it is unclear which one is meant.
     #[error("the model's answer gives a key twice: {0}")]
     DuplicateKey(String),
-    /// An object that is not JSON, or not the one asked for.
-    #[error("the model's answer is not what was asked for: {0}")]
+    /// An object that is not JSON, or not of the requested form.
+    #[error("the model's answer does not have the requested form: {0}")]
     Invalid(String),
 }
 
@@ -64,19 +62,19 @@ pub fn clean(text: &str) -> Result<Cow<'_, str>, OutputError> {
 }
 
 /// Whether a text that the provider cut off ends before its answer does: nothing but marks may
-/// follow the object that counts. Whatever else is there was on its way to another one.
+/// follow the object that counts. Any other text is the beginning of another one.
 pub fn ends_early(text: &str) -> bool {
     !last_object(text).is_ok_and(|(_, after)| is_only_marks(after))
 }
 
-/// The object that counts and what follows it.
+/// The object that counts and the text after it.
 fn last_object(text: &str) -> Result<(Cow<'_, str>, &str), OutputError> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(OutputError::TooLong);
     }
     let mut first_fault = None;
     let mut found = None;
-    // What the model says to others, as far as that is known.
+    // The model's final message, as far as it is marked.
     let mut said = without_bare_channels(text)?;
     let mut rest = said;
     while let Some(part) = next_part(rest) {
@@ -96,7 +94,7 @@ fn last_object(text: &str) -> Result<(Cow<'_, str>, &str), OutputError> {
                     // Braces in prose.
                     Ok(empty) if found.is_some() && is_empty(&empty) => {}
                     Ok(object) => found = Some((object, after)),
-                    // Nobody can say which of the two it meant, and the draft before it is not it.
+                    // It is unclear which of the two is meant, and the draft before does not count.
                     Err(fault @ OutputError::DuplicateKey(_)) => {
                         found = None;
                         first_fault = Some(fault);
@@ -227,7 +225,7 @@ const MESSAGE_ENDS: [&str; 5] = ["<|end|>", "<|start|>", "<|return|>", "<|call|>
 /// The channel that others are to read.
 const FINAL: &str = "final";
 const BARE_FINAL: &str = "assistantfinal";
-/// What stands between a channel's mark and its message is a name and a recipient.
+/// Between a channel's mark and its message there are a name and a recipient.
 const CHANNEL_BYTES_MAX: usize = 200;
 
 /// The next thing in the text that is not prose.
@@ -331,7 +329,7 @@ impl Strings {
     }
 }
 
-/// The object, if it is JSON as it stands or once its small faults are repaired.
+/// The object, if it is JSON, directly or after repairs of small faults.
 fn checked(object: &str) -> Result<Cow<'_, str>, OutputError> {
     let Err(fault) = check(object) else {
         return Ok(Cow::Borrowed(object));
@@ -348,7 +346,7 @@ fn repair(object: &str) -> String {
     let mut repaired = String::with_capacity(object.len());
     let mut strings = Strings::default();
     for (index, character) in object.char_indices() {
-        // Only ASCII matters to `Strings`; anything else is as good as a letter.
+        // Only ASCII matters to `Strings`; any other character counts as a letter.
         let byte = u8::try_from(character).ok().filter(u8::is_ascii).unwrap_or(b'x');
         if strings.is_inside(byte) {
             match character {

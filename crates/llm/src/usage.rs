@@ -1,10 +1,9 @@
-//! What a turn's calls used, added up by a task-local collector.
+//! The usage of a turn's calls, added up by a task-local collector.
 //!
-//! Inside [`collect`] every call of a [`crate::Model`] adds its tokens; outside, recording is one
-//! look at a thread-local and nothing else. The collector belongs to the task: calls in joined
-//! futures are seen, calls in tasks that were spawned are not, unless those collect for
-//! themselves. A future that is dropped takes its usage along, so a time-out belongs inside:
-//! `collect(timeout(limit, turn))`.
+//! Inside [`collect`] every call of a [`crate::Model`] adds its tokens; outside, recording only checks a
+//! thread-local. The collector belongs to the task: calls in joined futures are seen, calls in tasks that were
+//! spawned are not, unless those collect for themselves. A future that is dropped takes its usage along, so a
+//! time-out belongs inside: `collect(timeout(limit, turn))`.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -27,13 +26,11 @@ pub struct TurnUsage {
     pub tokens: Tokens,
     /// Calls that were answered, refusals included.
     pub llm_calls: u32,
-    /// Those of `llm_calls` whose provider did not say what they used: the true counts are
-    /// higher.
+    /// Those of `llm_calls` whose provider did not report usage: the true counts are higher.
     pub unreported_calls: u32,
 }
 
-/// Stands for the name when a turn asked more than one model: such a turn has no single price,
-/// and must not be given a wrong one.
+/// The name for a turn with more than one model: such a turn has no single price, and must not get a wrong one.
 pub const MIXED: &str = "mixed";
 
 impl From<&CallUsage> for TurnUsage {
@@ -77,8 +74,7 @@ fn merge_name(name: &mut Option<Arc<str>>, other: Option<&Arc<str>>) {
     }
 }
 
-/// Runs the future and adds up what the calls inside it used. A scope inside another one counts
-/// in both.
+/// Runs the future and adds up the usage of its calls. A scope inside another one counts in both.
 pub async fn collect<F: Future>(future: F) -> (F::Output, TurnUsage) {
     let mut scope = pin!(COLLECTOR.scope(RefCell::default(), future));
     let output = scope.as_mut().await;
@@ -92,6 +88,6 @@ pub(crate) fn record(call: &CallUsage) {
 }
 
 fn change(how: impl FnOnce(&mut TurnUsage)) {
-    // Outside of a scope there is nobody to tell, which is not an error.
+    // Outside of a scope there is no collector, which is not an error.
     let _ = COLLECTOR.try_with(|usage| how(&mut usage.borrow_mut()));
 }

@@ -1,23 +1,21 @@
-//! How long a source that told us to go slower is left alone.
+//! The cooldown of a source that requested fewer requests.
 //!
-//! CoinGecko's free tier allows some ten calls a minute, shared by everybody behind one address.
-//! After a refusal only patience helps, and each refusal in a row calls for more of it. The strikes
-//! and the end of the cooldown live in Postgres (`db::leases`), so that neither a restart nor a
-//! second oracle asks any sooner.
+//! CoinGecko's free tier allows some ten calls a minute for each address. After a refusal only patience helps,
+//! and each refusal in a row calls for more of it. The strikes and the end of the cooldown are in Postgres
+//! (`db::leases`), so that neither a restart nor a second oracle sends requests sooner.
 
 /// The first cooldown, in seconds; each further one is twice as long, up to
 /// [`COOLDOWN_MAX_SECONDS`].
 pub const COOLDOWN_BASE_SECONDS: i64 = 120;
 /// The third cooldown and every one after it, in seconds.
 pub const COOLDOWN_MAX_SECONDS: i64 = 480;
-/// Nobody is obeyed for longer than this, in seconds: a mistaken `Retry-After` must not end a
-/// source for good.
+/// The longest accepted wait, in seconds: a wrong `Retry-After` must not disable a source forever.
 pub const RETRY_AFTER_MAX_SECONDS: i64 = 86_400;
 /// After so many strikes the retries are used up.
 pub const RETRIES_MAX: i32 = 3;
 
-/// Seconds to leave a source alone after `strikes` refusals in a row: 120, 240, 480, and 480 more
-/// each time from then on; longer if the source asked for longer.
+/// The cooldown in seconds after `strikes` refusals in a row: 120, 240, 480, and from then on 480 more each time;
+/// longer if the source requested it.
 pub fn cooldown_seconds(strikes: i32, retry_after_seconds: Option<i64>) -> i64 {
     let doublings = u32::try_from(strikes.clamp(1, RETRIES_MAX) - 1).unwrap_or(0);
     let own = COOLDOWN_BASE_SECONDS << doublings;

@@ -19,7 +19,7 @@ use crate::sources::{
     coingecko, kraken, parse_list,
 };
 
-/// Port of `/health` and `/ready` unless `ORACLE_HEALTH_PORT` says otherwise.
+/// Port of `/health` and `/ready` unless `ORACLE_HEALTH_PORT` is set.
 pub const HEALTH_PORT: u16 = 8002;
 /// From one price sample to the next.
 pub const SAMPLE_INTERVAL_SECONDS: i64 = 60;
@@ -27,15 +27,15 @@ pub const SAMPLE_INTERVAL_SECONDS: i64 = 60;
 pub const SETTLE_INTERVAL_SECONDS: u64 = 5;
 /// The lease's task, a price round and a market round each need connections, the readiness probe one.
 const POOL_SIZE: usize = 8;
-/// Where the operators of this software can be found, if the installation names nobody.
+/// The contact of this software's maintainers, if the installation names none.
 pub(crate) const CONTACT: &str = env!("CARGO_PKG_REPOSITORY");
 
-/// What the oracle needs to know at start.
+/// The settings of the oracle.
 pub struct Config {
     pub postgres: PostgresSettings,
     pub redis: RedisSettings,
     pub health_address: SocketAddr,
-    /// The names it is asked under.
+    /// Its host names.
     pub hosts: Hosts,
     pub sample_interval_seconds: i64,
     pub settle_interval: Duration,

@@ -1,12 +1,10 @@
-//! What no sample told: a source's own history, read for predictions that wait for it.
+//! Prices without a sample: a source's own history, read for predictions that wait for it.
 //!
-//! A source is silent when it refuses us, when we could not reach it, or when no oracle ran; somebody
-//! who shares our address can even bring it about. Silence must not be worth anything to anybody, so a
-//! price that was due then is asked for afterwards.
+//! A source has no sample if it refuses us, if we could not reach it, or if no oracle ran; another user of our
+//! address can even cause this. No bot may profit from it, so the due price is requested later.
 //!
-//! A span is read once it is so long ago that no sample of it can be taken any more, and once only:
-//! what a position is judged by never changes when more is read. What a source did not tell of, because
-//! it left that out or nobody can read it, is not taken for time without prices.
+//! A span is read when no new sample for it can arrive, and only once: so the prices that decide a position never
+//! change. A part that the source omitted, or that is unreadable, does not count as time without prices.
 
 pub(crate) mod left_out;
 
@@ -31,8 +29,7 @@ const SPAN_MIN_SECONDS: i64 = 300;
 const SPAN_MAX_SECONDS: i64 = 6 * 3_600;
 /// After a failure, for as many strikes as a source has.
 const FAILURE_WAIT_SECONDS: [i64; 4] = [30, 60, 120, 240];
-/// What a source leaves out, or gives in a form that cannot be read, is asked for again so often; then what
-/// lies behind it is read without it.
+/// How often an omitted or unreadable part is requested again; then the part after it is read without it.
 const LEFT_OUT_AFTER: i32 = 3;
 
 /// The first moment of a part that is not told of.
@@ -42,7 +39,7 @@ fn first_untold(part: Span, told: &[Span]) -> Option<Timestamp> {
     (until < part.ends_at).then_some(until)
 }
 
-/// Reads what is wanted of each source that has it; answers whose history was read.
+/// Reads the wanted spans of each source with a history; returns the sources that were read.
 pub(crate) async fn read(
     oracle: &Oracle,
     wants: &[Want],
@@ -62,7 +59,7 @@ pub(crate) async fn read(
     Ok(told)
 }
 
-/// What to read of which source: from the earliest price that is wanted to the latest.
+/// The span to read of each source: from the earliest wanted price to the latest.
 fn spans(oracle: &Oracle, wants: &[Want], now: Timestamp) -> BTreeMap<PriceSource, Span> {
     let settled = now.plus_seconds(-SAMPLE_AGE_MAX_SECONDS);
     let mut spans: BTreeMap<PriceSource, Span> = BTreeMap::new();
@@ -119,7 +116,7 @@ async fn read_one(
         answer = feed.history(part, now) => answer,
         () = oracle.shutdown.wait() => return Ok(false),
     };
-    // What tells no price at all is no answer: a source that cannot tell yet must not be taken at its word.
+    // An answer without any price does not count: the source may not have the prices yet.
     let answer = answer.and_then(|history| match history {
         History { quotes, problem, .. } if quotes.is_empty() => {
             Err(problem.unwrap_or(FeedError::NoPrices))
@@ -145,8 +142,8 @@ async fn read_one(
     Ok(kept)
 }
 
-/// Which part of what was not read is read next. After each failure another one: a part that cannot be
-/// read must not keep the others from being read.
+/// The next part to read. After each failure another one: a part that cannot be read must not keep
+/// the others from being read.
 fn next_part(unread: &[Span], strikes: i32) -> Option<Span> {
     let long_enough = |part: &&Span| part.ends_at >= part.begins_at.plus_seconds(SPAN_MIN_SECONDS);
     let parts: Vec<&Span> = unread.iter().filter(long_enough).collect();
@@ -157,8 +154,8 @@ fn next_part(unread: &[Span], strikes: i32) -> Option<Span> {
     })
 }
 
-/// Keeps what was told of a span, up to the first moment of which nothing was; what lies behind it only
-/// once that moment was asked for often enough.
+/// Stores the prices of a span up to the first missing moment; the part after it only when that moment was
+/// requested often enough.
 async fn keep(
     conn: &mut Connection,
     source: PriceSource,
@@ -179,13 +176,13 @@ async fn keep(
             info!(%source, from = %told.begins_at, to = %told.ends_at, prices = prices.len(),
                   "read the source's history for predictions that wait for it");
         } else {
-            debug!(%source, "somebody else read this part of the history");
+            debug!(%source, "another oracle read this part of the history");
         }
     }
     Ok(kept)
 }
 
-/// Leaves a history alone for a while, and its source as well if that asked us to go slower.
+/// Starts a cooldown of a history, and of its source if that requested fewer requests.
 async fn failed(
     conn: &mut Connection,
     source: PriceSource,

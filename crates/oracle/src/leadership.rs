@@ -1,12 +1,11 @@
 //! One oracle works; the others wait for it to die.
 //!
-//! Who works is whoever holds the row `oracle` of the leases. A task of its own renews it, so that
-//! a long round does not lose it, and while somebody else has it asks for it every second. The
-//! holder counts the lease from before it asked, by its own monotonic clock: it stops believing in
-//! its lease no later than Postgres does.
+//! The oracle with the row `oracle` of the leases is the leader. A separate task renews the lease, so that a long
+//! round does not lose it, and while another oracle has it, tries to get it every second. The holder counts the
+//! lease from before its request, by its own monotonic clock: so its lease never ends later than in Postgres.
 //!
-//! Settlement would be right even with two oracles at work (each prediction is settled under its
-//! row's lock, once); the lease keeps them from asking the sources twice.
+//! Settlement would be right even with two active oracles (each prediction is settled once, under its row's
+//! lock); the lease avoids double requests to sources.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +24,7 @@ pub const LEASE: &str = "oracle";
 pub const LEASE_SECONDS: i64 = 8;
 /// From one renewal to the next.
 pub const RENEW_INTERVAL: Duration = Duration::from_secs(2);
-/// How often a standby asks, and a holder whose renewal failed asks again.
+/// How often a standby tries to get the lease, and a holder retries a failed renewal.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The times of a lease: the constants above, or shorter ones in tests.
@@ -46,7 +45,7 @@ impl Default for LeaseTimes {
     }
 }
 
-/// Who this process is at the moment.
+/// The present role of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     Active,
@@ -62,14 +61,14 @@ impl Role {
     }
 }
 
-/// A lease as its holder sees it.
+/// A lease with its holder's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Held {
     token: i64,
     until: Instant,
 }
 
-/// What the rest of the process knows of the lease; clones share it.
+/// The state of the lease for the rest of the process; clones share it.
 #[derive(Clone)]
 pub struct Leadership {
     held: watch::Receiver<Option<Held>>,
@@ -89,7 +88,7 @@ impl Leadership {
     pub fn contend(database: Database, times: LeaseTimes) -> (Leadership, Contest) {
         let (announce, held) = watch::channel(None);
         let holder: Arc<str> = format!("oracle-{}", Uuid::new_v4()).into();
-        // Not the process's own shutdown: the lease must last until its last round has finished.
+        // A separate signal from the process' shutdown: the lease must last until the last round has finished.
         let stop = Shutdown::manual();
         let task = tokio::spawn(contend(
             database.clone(),
@@ -151,10 +150,10 @@ impl Contest {
         match released.await {
             Ok(Ok(())) => info!("gave up the lease"),
             Ok(Err(error)) => {
-                warn!(%error, "could not give up the lease; it ends by itself within seconds");
+                warn!(%error, "could not release the lease; it expires within seconds");
             }
             Err(_) => {
-                warn!("could not give up the lease in time; it ends by itself within seconds")
+                warn!("could not release the lease in time; it expires within seconds")
             }
         }
     }
@@ -193,7 +192,7 @@ async fn attempt(
 ) -> (Option<Held>, Duration) {
     let asked_at = Instant::now();
     let before = before.filter(|held| held.until > asked_at);
-    // Whoever has a lease waits no longer for an answer than the lease lasts.
+    // A holder waits for an answer at most as long as its lease lasts.
     let lease = Duration::from_secs(times.lease_seconds.unsigned_abs());
     let limit = before.map_or(lease, |held| held.until - asked_at);
     match timeout(limit, acquire(database, holder, times.lease_seconds)).await {
@@ -202,7 +201,7 @@ async fn attempt(
         }
         Ok(Ok(None)) => (None, times.poll_interval),
         Ok(Err(error)) => {
-            warn!(%error, "could not ask for the lease; trying again");
+            warn!(%error, "could not request the lease; retrying");
             let left = before.map(|held| held.until.saturating_duration_since(Instant::now()));
             let pause = left.map_or(times.poll_interval, |left| left.min(times.poll_interval));
             (before.filter(|held| held.until > Instant::now()), pause)

@@ -1,13 +1,12 @@
-//! The oracle: what the arena knows of the outside world, and what follows from it.
+//! The oracle: reads prices and sources, and settles by them.
 //!
-//! It samples the price of a Bitcoin from the first source that answers, keeps it in Postgres
-//! (settlements read that) and in Redis (observations read that), settles the predictions that are due,
-//! and buries the bots that have nothing left. Beside that, [`markets`] keeps the board stocked and
-//! settles what has come to its deadline. Any number of oracles may run; the one that holds
-//! the lease works, and another takes over when it dies.
+//! It samples the price of a Bitcoin from the first source that answers, stores it in Postgres (for settlements)
+//! and in Redis (for observations), settles due predictions, and marks bots with nothing left as dead. In
+//! addition, [`markets`] opens markets and settles them after their deadline. Any number of oracles may run; the
+//! one with the lease works, and another takes over if it ends.
 //!
-//! It must never decide a settlement itself: `ledger-core` judges, `db` writes. And it must never
-//! let a source that is slow, wrong or angry hold up settlement or the reaper.
+//! It must never decide a settlement itself: `ledger-core` judges, `db` writes. And a slow, wrong or refusing
+//! source must never delay settlement or the reaper.
 
 pub mod backoff;
 pub mod config;

@@ -1,7 +1,6 @@
-//! What Prometheus is told of prices, markets and money.
+//! Metrics of prices, markets and money.
 //!
-//! What describes the arena and not this process is told by the oracle that holds the lease alone, and
-//! taken back when it loses it.
+//! Only the oracle with the lease exports metrics of the arena, and removes them when it loses the lease.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -21,7 +20,7 @@ static LEADER: Declared<IntGauge> =
     gauge("arena_oracle_leader", "1 while this oracle holds the lease.");
 static PRICE_AGE: Declared<GaugeVec> = fractions(
     "arena_price_age_seconds",
-    "Since when the newest price is true, as its provider says.",
+    "The age of the newest price by its provider's time.",
     &[],
 );
 static PRICE_REQUESTS: Declared<IntCounterVec> = counters(
@@ -36,8 +35,8 @@ static PREDICTIONS: Declared<IntCounterVec> = counters(
 );
 static UNPRICED: Declared<IntCounterVec> = counters(
     "arena_predictions_unpriced_total",
-    "Predictions that are void because no source told their prices, its history neither; by what they \
-     said and how they would have ended by the nearest prices there are.",
+    "Predictions that are void because no source and no history had their prices; by direction and by their \
+     likely result with the nearest prices.",
     &["direction", "would_have"],
 );
 static HISTORY_REQUESTS: Declared<IntCounterVec> = counters(
@@ -69,8 +68,7 @@ static BOTS: Declared<IntGaugeVec> = gauges("arena_bots", "Bots by their status.
 /// When the newest price is of, in microseconds since 1970; 0 for not known.
 static PRICE_AT: AtomicI64 = AtomicI64::new(0);
 
-/// Shows from the start on, at 0, what is rare: of a counter that appears with its first count, nobody
-/// sees that count.
+/// Exports rare counters as 0 from the start: a counter that appears with its first count hides that count.
 fn begin() {
     for direction in [Direction::Up, Direction::Down] {
         for would_have in [Some(PredictionStatus::Won), Some(PredictionStatus::Lost), None] {
@@ -96,7 +94,7 @@ fn unpriced(unpriced: &Unpriced) -> IntCounter {
     UNPRICED.with_label_values(&[unpriced.direction.as_str(), would_have])
 }
 
-/// Says at each scrape what depends on the moment.
+/// Sets at each scrape the values that depend on the moment.
 pub(crate) fn watch(database: &Database, leadership: &Leadership) {
     service::metrics::watch_pool(database);
     begin();
@@ -173,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    /// The names and labels of what is shown by these counters.
+    /// The names and labels of these counters.
     fn shown() -> BTreeSet<String> {
         let text = metrics::text().unwrap();
         text.lines()

@@ -17,8 +17,8 @@ pub enum PriceTextError {
     TooLarge,
 }
 
-/// Reads a JSON number, exponent forms included. What lies beyond eight decimals is rounded half
-/// to even, so that no direction is favoured.
+/// Reads a JSON number, exponent forms included. Digits beyond eight decimals are rounded half to even, so that
+/// no direction is favoured.
 pub(crate) fn parse(text: &str) -> Result<Price, PriceTextError> {
     let (units, beyond) = match sources::units(text) {
         Err(NoUnits::NotANumber) => return Err(PriceTextError::NotANumber),

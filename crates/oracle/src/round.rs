@@ -1,7 +1,7 @@
 //! One round of the oracle: price, start prices, settlement, reaper, tidying up.
 //!
-//! Each step has an error boundary of its own: whatever a price source does, what is due is
-//! settled; whatever a prediction does, the dead are buried.
+//! Each step has its own error boundary: due predictions are settled even if price sources fail, and the reaper
+//! runs even if a settlement fails.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -23,9 +23,9 @@ use crate::{history, metrics, settlement};
 
 /// The most bots buried in one round; the rest comes in the next.
 pub const REAP_MAX: i64 = 1_000;
-/// Statements that forget old events in one round.
+/// The most deletions of old events in one round.
 const EVENT_PRUNES_MAX: u32 = 20;
-/// From one look at the places for metrics to the next. They reach days ahead.
+/// The interval between checks of the metrics' partitions. They reach days ahead.
 const PARTITIONS_INTERVAL_SECONDS: i64 = 3_600;
 /// Days of metrics that are dropped at a time: each takes the table for an instant.
 const DAYS_DROPPED_MAX: u32 = 7;
@@ -48,9 +48,9 @@ pub struct Report {
     pub told: Option<Vec<PriceSource>>,
     /// `LIQUIDATION` entries of the reaper; none in observe mode.
     pub reaped: Option<Vec<Entry>>,
-    /// Answers to idempotency keys that were forgotten.
+    /// Deleted answers of idempotency keys.
     pub pruned: Option<usize>,
-    /// Events that were forgotten.
+    /// Deleted events.
     pub events_pruned: Option<i64>,
     /// Whether it was this round's turn to make places for the metrics of the days ahead.
     pub partitioned: Option<bool>,
@@ -123,22 +123,21 @@ pub(crate) async fn guarded<T>(
     step: &'static str,
     work: impl Future<Output = DbResult<T>> + Send,
 ) -> Option<T> {
-    // What a step shares with later ones is whole after a panic: mutexes around values that
-    // are set in one go.
+    // State shared with later steps is consistent after a panic: mutexes around values that are set in one step.
     match AssertUnwindSafe(work).catch_unwind().await {
         Ok(Ok(done)) => Some(done),
         Ok(Err(error)) => {
-            error!(step, error = chain(&error), "step failed; the others go on");
+            error!(step, error = chain(&error), "step failed; the others continue");
             None
         }
         Err(_) => {
-            error!(step, "step panicked; the others go on");
+            error!(step, "step panicked; the others continue");
             None
         }
     }
 }
 
-/// Forgets what is old enough, once an hour and a little at a time.
+/// Deletes old data, once an hour and in small steps.
 async fn forget(oracle: &Oracle, may_continue: MayContinue<'_>) -> DbResult<()> {
     let Retention { metrics_days, evidence_days } = oracle.retention;
     let mut conn = oracle.database.get().await?;
@@ -182,7 +181,7 @@ fn is_turn(last: &Mutex<Option<Timestamp>>, seconds: i64, now: Timestamp) -> boo
     !is_recent
 }
 
-/// Counts bots and money for whoever watches, twice a minute.
+/// Counts bots and money for metrics, twice a minute.
 async fn survey(oracle: &Oracle, now: Timestamp) -> DbResult<()> {
     if !is_turn(&oracle.surveyed, SURVEY_INTERVAL_SECONDS, now) {
         return Ok(());
@@ -210,7 +209,7 @@ async fn ensure_partitions(oracle: &Oracle, now: Timestamp) -> DbResult<bool> {
     Ok(true)
 }
 
-/// Buries living bots at zero without open positions. In observe mode nobody dies.
+/// Buries living bots at zero without open positions. In observe mode no bot dies.
 async fn reap(oracle: &Oracle, number: i64, may_continue: MayContinue<'_>) -> DbResult<Vec<Entry>> {
     let mut reaped = Vec::new();
     if oracle.rules.enforcement == Enforcement::Observe {
@@ -234,7 +233,7 @@ async fn reap(oracle: &Oracle, number: i64, may_continue: MayContinue<'_>) -> Db
                 info!(bot.id = %bot_id, round = number, "liquidated by the reaper");
                 reaped.push(entry);
             }
-            // It got money, or a prediction, or somebody else was first.
+            // It got money, or a prediction, or another process was first.
             Ok(None) => {}
             Err(error) if settlement::is_pause(&error) => break,
             Err(error) => {

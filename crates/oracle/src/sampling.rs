@@ -1,19 +1,18 @@
-//! When to ask for a price, whom to ask, and where to keep the answer.
+//! When to request a price, from which source, and where to store it.
 //!
-//! A price goes to Postgres first, because settlement reads that; then to Redis, where observations look
-//! and where it may be lost. What was asked when, and who wants to be left alone, is read from
-//! Postgres, so that a restart or another oracle asks no sooner than this one would have.
+//! A price goes to Postgres first, because settlement reads that; then to Redis, for observations, where it may
+//! be lost. Past requests and cooldowns are in Postgres, so that neither a restart nor another oracle sends
+//! requests sooner.
 //!
-//! Feeds are asked in order, and one that gives no fresh price is followed by the next at once; one
-//! that asked for peace too, but by real ones only. While it has retries left no invented price takes
-//! its place: the arena halts instead, once the last price is too old. Only behind a source whose
-//! retries are used up ([`backoff::RETRIES_MAX`]) an invented one is asked. A switch costs nobody
-//! anything: what began on one source ends on it, by its history if it is silent then.
+//! Feeds are queried in order. After one without a fresh price the next is queried at once; after one that
+//! requested a wait, only real ones. While it has retries left, no simulated price replaces it: the arena halts
+//! instead when the last price is too old. A simulated one is queried only after a source whose retries are used
+//! up ([`backoff::RETRIES_MAX`]). A switch does not affect open predictions: each ends with its own source, if
+//! necessary by its history.
 //!
-//! A price is as old as its provider says, whenever it arrived. A source that repeats itself renews
-//! nothing, and a price that is too old when it arrives opens nothing. Behind a source that repeats
-//! itself, or whose price will be too old before the next sample, the next real one is asked as well: its
-//! price counts if it is newer.
+//! The age of a price is that of its provider's time, whenever it arrived. A repeated price does not renew it,
+//! and a price that arrives too old does not end a halt. After a repeated price, or one that will be too old
+//! before the next sample, the next real source is queried as well: its price counts if it is newer.
 
 use std::time::Duration;
 
@@ -30,7 +29,7 @@ use crate::metrics;
 use crate::sources::{FeedError, Peace, PriceFeed, Quote};
 use crate::state::{Oracle, locked};
 
-/// What a round did about the price.
+/// A round's result for the price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sampled {
     /// The last sample is young enough.
@@ -39,8 +38,7 @@ pub enum Sampled {
         source: PriceSource,
         quote: Quote,
     },
-    /// The source repeated what it had said before; nothing was added to the history, and the
-    /// price is as old as it was.
+    /// The source repeated its last price; nothing was stored, and the price's age does not change.
     Repeated {
         source: PriceSource,
         quote: Quote,
@@ -49,12 +47,12 @@ pub enum Sampled {
     NoAnswer,
 }
 
-/// What asking a feed led to.
+/// The result of a request to a feed.
 enum Asked {
     Answered(Quote),
-    /// It gave no price, or is left alone with its retries used up: the next one is asked.
+    /// It gave no price, or is in a cooldown with its retries used up: the next one is queried.
     Next,
-    /// It asked for peace and is being retried: no invented price takes its place meanwhile.
+    /// It requested a wait and is being retried: no simulated price replaces it meanwhile.
     Retried,
 }
 
@@ -86,8 +84,8 @@ pub(crate) async fn sample(oracle: &Oracle, now: Timestamp) -> DbResult<Sampled>
                 continue;
             }
         };
-        // A provider whose clock runs ahead must not date a sample after the wagers of agents who have
-        // already seen it: no sample is of a time later than the question.
+        // If a provider's clock is ahead, a sample must not be dated after wagers of agents that have already
+        // seen it: no sample has a time later than the request.
         quote.provider_at = quote.provider_at.min(now);
         if sampled != Sampled::NoAnswer && freshest.is_some_and(|at| quote.provider_at <= at) {
             debug!(%source, "its price is no newer than that of the source before it");
@@ -117,8 +115,8 @@ fn is_good_until_the_next(oracle: &Oracle, quote: &Quote, now: Timestamp) -> boo
     age_seconds + oracle.rhythm.sample_seconds <= oracle.rules.price_ttl_seconds
 }
 
-/// Whether the interval has passed since the last sample, whoever took it, and since this process
-/// last asked: a source that fails or repeats itself leaves no new sample.
+/// Whether the interval has passed since the last sample by any oracle, and since this process' last request: a
+/// failing or repeating source gives no new sample.
 fn is_due(oracle: &Oracle, newest: Option<&PriceRow>, now: Timestamp) -> bool {
     let last_asked = *locked(&oracle.last_asked);
     let interval_micros = oracle.rhythm.sample_seconds.saturating_mul(1_000_000);
@@ -136,7 +134,7 @@ async fn ask(oracle: &Oracle, feed: &dyn PriceFeed, now: Timestamp) -> DbResult<
     let cooldown =
         db::leases::cooldown(&mut *oracle.database.get().await?, source.as_str()).await?;
     if let Some(cooldown) = cooldown.filter(|cooldown| cooldown.active) {
-        debug!(%source, until = %cooldown.until, "source is cooling down; not asked");
+        debug!(%source, until = %cooldown.until, "source is cooling down; not queried");
         return Ok(after_strikes(cooldown.strikes));
     }
     *locked(&oracle.last_asked) = Some(now);
@@ -165,7 +163,7 @@ async fn ask(oracle: &Oracle, feed: &dyn PriceFeed, now: Timestamp) -> DbResult<
     }
 }
 
-/// Whether all sources after one that cools down may be asked, or real ones only.
+/// Whether all sources after one in a cooldown may be queried, or only real ones.
 fn after_strikes(strikes: i32) -> Asked {
     if strikes > backoff::RETRIES_MAX { Asked::Next } else { Asked::Retried }
 }
@@ -192,7 +190,7 @@ async fn refused(oracle: &Oracle, source: PriceSource, error: &FeedError) -> DbR
     Ok(after_strikes(strikes))
 }
 
-/// Postgres first, then Redis, then whoever listens.
+/// Postgres first, then Redis, then listeners.
 async fn keep(
     oracle: &Oracle,
     source: PriceSource,
@@ -219,8 +217,7 @@ async fn keep(
     Ok(Sampled::Recorded { source, quote })
 }
 
-/// Gives a Redis that lost the price what is left of it, rather than halt the arena until the next
-/// sample.
+/// Restores a price that Redis lost for its remaining time, instead of halting the arena until the next sample.
 async fn restore(oracle: &Oracle, newest: Option<&PriceRow>, now: Timestamp) {
     let Some(fresh) = newest.map(fresh) else {
         return;
@@ -249,6 +246,6 @@ fn fresh(row: &PriceRow) -> FreshPrice {
 
 async fn publish(oracle: &Oracle, fresh: &FreshPrice, ttl: Duration) {
     if let Err(error) = oracle.cache.put_price(fresh, ttl).await {
-        warn!(%error, "the price did not reach Redis: no observations until then; settlement goes on");
+        warn!(%error, "the price did not reach Redis: no observations until then; settlement continues");
     }
 }

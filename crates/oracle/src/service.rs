@@ -1,5 +1,5 @@
-//! The oracle as a process: connects, stands for the lease, runs rounds while it holds it, and
-//! says how it is.
+//! The oracle as a process: connects, tries to get the lease, runs rounds while it has it, and reports its
+//! health.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,7 +90,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is done while the lease is held, and how often each begins.
+/// The loops of the leader, and their intervals.
 pub struct Workers {
     pub oracle: Arc<Oracle>,
     pub desk: Arc<MarketDesk>,
@@ -100,8 +100,8 @@ pub struct Workers {
     pub markets: Duration,
 }
 
-/// Runs rounds for as long as the lease is held; waits for it while it is not. Prices and markets have
-/// loops of their own: a slow source of one never holds up the other.
+/// Runs rounds while it has the lease; waits for it otherwise. Prices and markets have separate
+/// loops: a slow source of one never delays the other.
 pub async fn work(
     workers: &Workers,
     leadership: &Leadership,
@@ -137,7 +137,7 @@ pub async fn work(
     contest.withdraw().await;
 }
 
-/// What `/ready` shows. A missing price or standing by does not make the oracle unready.
+/// The result of `/ready`. A missing price or standing by does not make the oracle unready.
 pub async fn probe(
     database: Database,
     cache: Cache,

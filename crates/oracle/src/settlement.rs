@@ -1,4 +1,4 @@
-//! Settles what is due, in batches, and keeps one bad prediction from stopping the others.
+//! Settles due predictions, in batches, so that one bad prediction does not stop the others.
 
 pub(crate) mod suspects;
 
@@ -21,20 +21,20 @@ pub const DUE_MAX: i64 = 2_000;
 /// settled, and asked histories for what was missing, without one for as long as its rules wait.
 const INTERRUPTION_SECONDS: i64 = 300;
 
-/// What a round settled.
+/// A round's settlements.
 #[derive(Debug, Clone, Default)]
 pub struct Settlement {
     pub settled: Vec<Settled>,
     /// Tried by themselves and failed. They are open still, and tried again later.
     pub failed: Vec<PredictionId>,
-    /// What those wait for that only a source's history can end.
+    /// The histories that deferred predictions wait for.
     pub wants: Vec<Want>,
 }
 
 /// Settles all due predictions whose samples have come.
 ///
-/// Predictions come in the order in which they fall due, so when a whole batch must still wait for
-/// a sample, those after it must too, and the round ends.
+/// Predictions come in the order of their due times, so if a whole batch must still wait for a sample, the later
+/// ones must too, and the round ends.
 pub(crate) async fn settle(
     oracle: &Oracle,
     now: Timestamp,
@@ -43,7 +43,7 @@ pub(crate) async fn settle(
     let (missing, due) = {
         let mut conn = oracle.database.get().await?;
         if db::pauses::arena(&mut conn).await?.is_some() {
-            // Samples are taken all the same, so that what fell due meanwhile is settled rightly.
+            // Samples are still taken, so that positions that fall due meanwhile are settled correctly.
             db::leases::interrupt_settling(&mut conn).await?;
             return Ok(Settlement::default());
         }
@@ -75,7 +75,7 @@ pub(crate) async fn settle(
                 prediction.id = %settled.id,
                 direction = %unpriced.direction,
                 would_have = unpriced.would_have.map_or("unknown", PredictionStatus::as_str),
-                "void: no source told the prices of its time, its history neither"
+                "void: no source and no history has the prices of its time"
             );
         }
     }
@@ -89,7 +89,7 @@ pub(crate) async fn settle(
     Ok(settlement)
 }
 
-/// Splits what is due into what goes into batches and what is tried by itself.
+/// Splits the due predictions into batches and single retries.
 fn sort(
     oracle: &Oracle,
     due: &[PredictionId],
@@ -135,7 +135,7 @@ async fn batch(
             settlement.settled.extend(outcome.settled);
             settlement.wants.extend(outcome.wants);
         }
-        // Paused since we looked: nobody is to blame.
+        // Paused meanwhile: not an error.
         Err(error) if is_pause(&error) => return Ok(Batch::Waits),
         Err(error) => {
             let error = chain(&error);
@@ -152,8 +152,8 @@ pub(crate) fn is_pause(error: &DbError) -> bool {
     matches!(error, DbError::Refused(refusal) if refusal.pause().is_some())
 }
 
-/// Settles one prediction; its failure is logged and is nobody else's. An error means that Postgres
-/// cannot be reached at all.
+/// Settles one prediction; its failure is logged and does not affect others. An error means that Postgres cannot
+/// be reached.
 async fn one(
     oracle: &Oracle,
     id: PredictionId,
@@ -169,7 +169,7 @@ async fn one(
         Ok(outcome) => {
             suspects.cleared(id);
             if outcome.settled.is_empty() {
-                debug!(prediction.id = %id, "must still wait, or was settled by somebody else");
+                debug!(prediction.id = %id, "must still wait, or was settled by another process");
             } else {
                 oracle.cache.wake_soon();
             }

@@ -19,8 +19,8 @@
 //!   max_output_tokens: 300
 //! ```
 //!
-//! Who makes the bots and who runs them read the files by this, so that no bot is made, and nothing
-//! granted, for a persona that nobody would run.
+//! Genesis and the runner read the files with this code, so that no bot or grant is created for a persona that
+//! the runner refuses.
 //!
 //! A file with any fault is refused whole, with every fault named by file, line and field; the
 //! other files are not affected. Unknown fields are faults: a misspelt limit must not be a limit
@@ -70,7 +70,7 @@ pub struct Persona {
     pub llm: LlmChoices,
 }
 
-/// Leanings, told to the model; no code decides by them.
+/// Leanings for the prompt; no code uses them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Strategy {
     /// How much of its limit it likes to stake.
@@ -81,7 +81,7 @@ pub struct Strategy {
     pub patience: Fraction,
 }
 
-/// What this persona's model calls use in place of the runner's settings.
+/// The persona's overrides of the runner's settings for model calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LlmChoices {
     pub model: Option<String>,
@@ -147,7 +147,7 @@ pub struct Filed {
     pub persona: Persona,
 }
 
-/// What a directory of personas holds.
+/// The content of a directory of personas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roster {
     /// In the order of their files' names.

@@ -1,7 +1,7 @@
 //! A YAML mapping with the place of everything in it, so that what is wrong can be pointed at.
 //!
 //! Reading into a struct would stop at the first fault. Here the text becomes a tree first, and
-//! [`Fields`] takes the fields out one by one and notes each fault. It knows nothing of personas.
+//! [`Fields`] takes the fields out one by one and notes each fault. It has nothing about personas.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -37,7 +37,7 @@ pub(super) struct Fields {
     line: u64,
     prefix: String,
     faults: Vec<Fault>,
-    /// Every name that was asked for.
+    /// Every requested name.
     known: Vec<&'static str>,
     /// Whether a field may be absent.
     are_optional: bool,
@@ -174,7 +174,7 @@ impl Fields {
         value
     }
 
-    /// Every fault, by line: those noted, and each field that nobody took.
+    /// Every fault, by line: the recorded ones, and each unknown field.
     pub(super) fn finish(mut self) -> Vec<Fault> {
         self.refuse_rest();
         self.faults.sort_by_key(|fault| fault.line);
@@ -225,7 +225,7 @@ impl<'de> Deserialize<'de> for Node {
 
 struct NodeVisitor;
 
-/// What no field takes, by its name for messages.
+/// A value of an unsupported type, by its name for messages.
 macro_rules! unusable {
     ($($visit:ident($($kind:ty)?): $name:literal;)+) => {$(
         fn $visit<E>(self $(, _: $kind)?) -> Result<Node, E> {
@@ -256,7 +256,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
     unusable! {
         visit_i128(i128): "so large a number";
         visit_u128(u128): "so large a number";
-        // What was written is lost already, and a float must not decide about money.
+        // The written digits are already lost, and money must not come from a float.
         visit_f64(f64): "a number; put it in quotes";
         visit_bool(bool): "true or false; put it in quotes";
         visit_unit(): "nothing";

@@ -1,5 +1,5 @@
-//! The time of day by this machine's clock, for what only informs: ages of prices, deadlines that are
-//! shown. Whatever decides about money goes by Postgres' clock.
+//! The time by this machine's clock, only for display: ages of prices, deadlines. All decisions about money use
+//! Postgres' clock.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

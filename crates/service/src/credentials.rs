@@ -1,9 +1,9 @@
-//! New credentials without a restart: a process looks at its settings every two seconds, and at once
-//! on SIGHUP, and goes on with the connection URLs and secrets that it finds there.
+//! New credentials without a restart: a process reads its settings every two seconds, and at once on SIGHUP, and
+//! uses the connection URLs and secrets that it finds there.
 //!
-//! Of a URL only user and password may change in this way. Another server or database is another arena, for
-//! which a process must be started anew. Where settings come from the environment they never change
-//! under a running process; there a rolling restart does the same.
+//! Only user and password of a URL may change in this way. Another server or database is another arena, which
+//! needs a restart. Where settings come from the environment they never change under a running process; there a
+//! rolling restart does the same.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -27,8 +27,8 @@ use crate::settings::{POSTGRES_SCHEMES, PostgresSettings, REDIS_SCHEMES, RedisSe
 pub const LOOK_SECONDS: u64 = 2;
 const CHECKS_A_LOOK: u32 = 20;
 
-/// Takes up each new login of Postgres until the shutdown, and tells its role through the cache if the
-/// process has one.
+/// Uses each new login of Postgres until the shutdown, and reports its role through the cache if the process has
+/// one.
 ///
 /// # Errors
 /// When the handler of SIGHUP cannot be installed.

@@ -1,8 +1,8 @@
-//! What each process of the arena does with Postgres and Redis, once: read where they are, connect,
-//! take up new credentials, answer readiness probes and show the pool's metrics.
+//! Each process' use of Postgres and Redis: read their URLs, connect, use new credentials, answer readiness
+//! probes and export the pool's metrics.
 //!
-//! It adds to `daemon`, which knows neither store. This crate must never decide anything about money,
-//! and never write SQL or Redis commands of its own.
+//! It extends `daemon`, which uses neither store. This crate must never decide anything about money, and must not
+//! contain SQL or Redis commands.
 
 pub mod clock;
 pub mod credentials;

@@ -1,4 +1,4 @@
-//! What Prometheus is told of the pool of connections to Postgres.
+//! Metrics of the pool of connections to Postgres.
 
 use daemon::metrics::{Declared, IntGauge, IntGaugeVec, gauge, gauges, on_scrape, whole};
 use db::{Database, PoolUse};

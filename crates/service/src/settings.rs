@@ -36,7 +36,7 @@ impl PostgresSettings {
 #[derive(Clone)]
 pub struct RedisSettings {
     pub url: SecretString,
-    /// What every key starts with: empty but for tests.
+    /// The prefix of every key: empty except in tests.
     pub namespace: String,
 }
 

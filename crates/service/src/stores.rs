@@ -1,4 +1,4 @@
-//! Connecting to Postgres and Redis, with errors that say where they are and what to do.
+//! Connecting to Postgres and Redis, with errors that have their address and the next step.
 
 use std::io;
 
@@ -23,7 +23,7 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Connects to both, and tells by which role of Postgres this process works.
+    /// Connects to both, and returns the role of Postgres that this process uses.
     ///
     /// # Errors
     /// As for [`PostgresSettings::connect`] and [`RedisSettings::connect`].
@@ -57,8 +57,8 @@ impl PostgresSettings {
     /// Connects, and refuses a database that this build does not fit.
     ///
     /// # Errors
-    /// [`Unavailable`] if it cannot be reached or lacks migrations; [`ConfigError`] if it has
-    /// unknown ones, or cannot be used at all.
+    /// [`Unavailable`] if it cannot be reached or lacks migrations; [`ConfigError`] if it has unknown ones, or is
+    /// not usable.
     pub async fn connect(&self) -> Result<Database, Failure> {
         let url = self.url.expose_secret();
         let place = endpoint(url, 5432).unwrap_or_else(|| DATABASE_URL.to_owned());

@@ -1,7 +1,6 @@
-//! What a simulation came to: the audit, and figures by kind of agent and by source.
+//! The results of a simulation: the audit, and figures by kind of agent and by source.
 //!
-//! The figures come out of the database, not out of the driver's own counting: what the arena wrote
-//! down is what is reported.
+//! The figures are read from the database, not counted by the driver: the report shows the arena's own records.
 
 use std::collections::BTreeMap;
 
@@ -43,12 +42,12 @@ pub struct SourceAccount {
     pub expired: i64,
     pub bets: i64,
     pub staked_units: i128,
-    /// What came back to bettors, stakes included.
+    /// Payouts to bettors, including stakes.
     pub paid_units: i128,
     pub minted_units: i128,
 }
 
-/// How often those who said so many per cent were right.
+/// How often predictions of this percentage were right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Said {
     pub kind: Kind,
@@ -57,7 +56,7 @@ pub struct Said {
     pub right: i64,
 }
 
-/// All that is told of a simulation.
+/// All reported results of a simulation.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     pub settings: Settings,
@@ -75,7 +74,7 @@ pub struct Outcome {
 /// Audits a simulation and adds up what it came to.
 ///
 /// # Errors
-/// When the audit is not sound, or its totals are not those of the running ones.
+/// If the audit fails, or its totals differ from the running ones.
 pub async fn close(simulation: Simulation) -> anyhow::Result<Outcome> {
     let audit = audit::audit(simulation.arena().database(), Options::default()).await?;
     let census = {
@@ -99,7 +98,7 @@ pub async fn close(simulation: Simulation) -> anyhow::Result<Outcome> {
     })
 }
 
-/// Nothing is missing, nothing is too much, and what is in escrow is what is at stake.
+/// No credits are missing or extra, and the escrow equals the open stakes.
 fn sound(audit: &Report, supply: &Supply, escrow: (i128, i128)) -> anyhow::Result<()> {
     ensure!(
         audit.is_sound(),

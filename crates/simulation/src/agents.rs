@@ -1,9 +1,8 @@
 //! The agents of a simulation: scripts that look and decide, and never learn.
 //!
-//! A decision is a pure function of the seed, the agent, the tick and what it sees. None of them
-//! cheats the arena: whatever they decide goes through the functions that the API calls. Some cheat
-//! the world instead: they know how things will end, and are told wrong as often as their skill
-//! says. That is how an agent of known skill is made.
+//! A decision is a pure function of the seed, the agent, the tick and its observation. None of them can bypass
+//! the arena's rules: all actions use the API's functions. Some know the outcome in advance, but get a wrong one
+//! at a rate given by their skill. That is how an agent of known skill is made.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -27,17 +26,17 @@ use crate::world::World;
 pub enum Kind {
     /// Does nothing, and pays for it.
     Idle,
-    /// Tosses a coin and says so.
+    /// Predicts at random, with a confidence of 50 %.
     Walker,
     /// Follows the price of the last ten minutes.
     Momentum,
     /// Goes against it.
     Contrarian,
-    /// Knows the end as often as it says.
+    /// Knows the outcome as often as its confidence claims.
     Calibrated,
-    /// Knows it little better than a coin and says 95 %.
+    /// Knows it little better than chance, with a confidence of 95 %.
     Overconfident,
-    /// Answers research, right as often as it says.
+    /// Answers research, right as often as its confidence claims.
     Researcher,
     /// Bets on markets by the house rules of hosted bots.
     Portfolio,
@@ -92,7 +91,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// An agent and what it remembers.
+/// An agent and its memory.
 #[derive(Debug, Clone)]
 pub struct Agent {
     pub bot_id: BotId,
@@ -102,7 +101,7 @@ pub struct Agent {
     pub been_in: BTreeSet<MarketId>,
 }
 
-/// What an agent sees when it looks.
+/// An agent's observation.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     pub seed: u64,
@@ -119,7 +118,7 @@ pub struct View<'a> {
     pub open_stake: Money,
 }
 
-/// What an agent does in a tick.
+/// An agent's actions in a tick.
 #[derive(Debug, Clone, Default)]
 pub struct Turn {
     pub wager: Option<Wager>,
@@ -147,7 +146,7 @@ pub fn decide(agent: &Agent, view: &View<'_>) -> Turn {
         Kind::Calibrated => {
             let skill = 50 + roll_signed(36, &view.words(agent, "skill"));
             let said = view.foresight(agent, skill);
-            // What it is worth, so to speak: nothing for a coin's toss.
+            // The strength of a prediction: zero for a random one.
             view.wager(agent, said, (skill - 50) * 20, skill)
         }
         Kind::Overconfident => view.wager(agent, view.foresight(agent, 54), 500, 95),
@@ -268,7 +267,7 @@ impl View<'_> {
         (!bets.is_empty()).then_some(Slip { bot_id: agent.bot_id, bets, usage: None })
     }
 
-    /// What an agent thinks of a market: a side, per cent, and the stake in units.
+    /// An agent's bet on a market: a side, per cent, and the stake in units.
     fn opinion(&self, agent: &Agent, market: &Market) -> Option<(Side, i64, i64)> {
         let bot = agent.bot_id.0.cast_unsigned();
         let words = |what: &str| [self.seed, word(what), bot, market.number.cast_unsigned()];
@@ -306,7 +305,7 @@ impl View<'_> {
             Kind::Spender => 30,
             _ => return None,
         };
-        // Thinking takes a while, and not the same for everybody.
+        // A decision takes some time, which differs between agents.
         if roll(6, &self.words(agent, "thinking")) != 0 {
             return None;
         }

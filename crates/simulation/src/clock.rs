@@ -1,6 +1,6 @@
 //! The virtual clock: a row that only the driver moves.
 //!
-//! Everything decisive asks Postgres for the time with an unqualified `clock_timestamp()`. In a
+//! All decisive code gets the time from Postgres by an unqualified `clock_timestamp()`. In a
 //! simulation's database another function of that name is found first, before the migrations run,
 //! so that column defaults, functions and statements are bound to it as well. Nobody else needs to
 //! know.
@@ -13,11 +13,11 @@ use tokio_postgres::{Client, Statement};
 /// When every simulation begins, in microseconds since the Unix epoch: 2026-01-01T00:00:00Z.
 pub const START_MICROS: i64 = 1_767_225_600_000_000;
 
-/// What a simulation's empty database needs before its migrations.
+/// SQL for a simulation's empty database before its migrations.
 ///
-/// `public` comes first because objects are made in the first schema of the path; `pg_catalog` is
-/// named because it would be searched before all others otherwise. The clock stands still within a
-/// statement (STABLE): nobody moves it while one runs.
+/// `public` comes first because objects are made in the first schema of the path; `pg_catalog` is named because
+/// it would be searched before all others otherwise. The clock is constant within a statement (STABLE): it does
+/// not move while one runs.
 pub const INSTALL: &str = "\
 CREATE SCHEMA sim;
 CREATE TABLE sim.clock (
@@ -43,7 +43,7 @@ ALTER FUNCTION public.ensure_metrics_partitions(integer) SET search_path = publi
 const ADVANCE: &str =
     "UPDATE sim.clock SET now = 'epoch'::timestamptz + $1::bigint * interval '1 microsecond'";
 
-/// The hand on the clock.
+/// Sets the clock.
 pub struct Clock {
     client: Client,
     advance: Statement,

@@ -1,4 +1,4 @@
-//! Chance from a seed: the same numbers on every machine, in whatever order they are asked for.
+//! Random numbers from a seed: the same on every machine, in any order of requests.
 //!
 //! Nothing here keeps a state but [`Dice`], so that what one agent draws never depends on what
 //! another did before. Integers only: a float's last bit may differ between machines, and one bit is

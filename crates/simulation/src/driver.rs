@@ -1,8 +1,7 @@
-//! The driver: moves the clock, and lets everybody do at each instant what is due then.
+//! The driver: moves the clock, and runs the work that is due at each instant.
 //!
-//! One thing after the other, over one pooled connection: whoever acts second sees what the first
-//! left, in every run. What ticks, settles, stocks the board and pays is the code of the services;
-//! only the loop around it is this one.
+//! One step after the other, over one pooled connection: each step sees the result of the one before, in every
+//! run. The services' code ticks, settles, opens markets and pays; only the loop around it is here.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,14 +35,14 @@ use crate::world::World;
 
 /// From one price sample to the next, as by default.
 const SAMPLE_SECONDS: i64 = 60;
-/// From one look at the markets to the next.
+/// The interval between market rounds.
 const MARKET_SECONDS: i64 = 30;
 /// Wallets in one transaction of a tick.
 const CHUNK: i64 = 1_000;
 /// Wagers in one transaction, as at the API.
 const WAGERS_MAX: usize = 64;
 
-/// What is to be simulated.
+/// The parameters of a simulation.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub ticks: i64,
@@ -55,7 +54,7 @@ pub struct Settings {
     pub rules: EconomyRules,
 }
 
-/// What the agents did, and how often the rules said no.
+/// The agents' actions, and the number of refusals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Acts {
     pub wagers: u64,
@@ -110,7 +109,7 @@ impl Simulation {
             rhythm,
             Shutdown::manual(),
         )
-        // What lies behind the virtual clock is what the report is made of.
+        // The report uses data before the virtual time.
         .keeping(Retention { metrics_days: 0, evidence_days: 0 });
         let desk = MarketDesk::new(
             arena.database().clone(),
@@ -165,14 +164,14 @@ impl Simulation {
         ensure!(tick.0 == number, "tick {tick} came where {number} was due");
         self.settle().await?;
         self.look_after_markets().await?;
-        // Between two ticks, so that no price is of the very instant in which somebody wagers.
+        // Between two ticks, so that no price has the exact time of a wager.
         let half = self.settings.tick_seconds * 500_000;
         let later = Timestamp::from_micros(began.micros() + half).context("within the calendar")?;
         self.clock.advance_to(later).await?;
         let standings = self.standings().await?;
         ensure!(
             standings.len() == self.agents.len(),
-            "a wallet of nobody, or an agent without one"
+            "a wallet without an agent, or an agent without one"
         );
         self.history.see(tick, &self.agents, &standings);
         self.act(tick, &standings).await?;
@@ -183,7 +182,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// What the ticker does.
+    /// The ticker's work.
     async fn charge(&mut self) -> anyhow::Result<TickNumber> {
         let rules = &self.settings.rules;
         let tick = {
@@ -204,12 +203,12 @@ impl Simulation {
         }
         let mut conn = self.arena.database().get().await?;
         let closed = db::ticks::close(&mut conn, &tick).await?;
-        let closed = closed.with_context(|| format!("tick {} left somebody out", tick.number))?;
+        let closed = closed.with_context(|| format!("tick {} left out a bot", tick.number))?;
         ensure!(closed.failed == 0, "{} bots could not be ticked", closed.failed);
         Ok(tick.number)
     }
 
-    /// What the oracle does: price, start prices, settlement, reaper.
+    /// The oracle's work: price, start prices, settlement, reaper.
     async fn settle(&mut self) -> anyhow::Result<()> {
         let now = self.clock.now();
         let report = round::run(&self.oracle, now, &|| true).await;
@@ -227,7 +226,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// What the market round does.
+    /// The market round's work.
     async fn look_after_markets(&mut self) -> anyhow::Result<()> {
         let now = self.clock.now();
         if now < self.next_markets {
@@ -240,7 +239,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// Lets everybody who lives look, decide and act, in an order that the tick decides.
+    /// Lets all living agents observe, decide and act, in an order given by the tick.
     async fn act(&mut self, tick: TickNumber, standings: &[Standing]) -> anyhow::Result<()> {
         let open = MarketFilter { status: Some(MarketStatus::Open), ..MarketFilter::default() };
         let markets =
@@ -313,7 +312,7 @@ impl Simulation {
             match placed {
                 Placed::Accepted(_) => self.acts.wagers += 1,
                 Placed::Refused(_) => self.acts.refused += 1,
-                Placed::Passed => bail!("a wager was passed over where nobody holds a wallet"),
+                Placed::Passed => bail!("a wager was skipped although no wallet is locked"),
             }
         }
         Ok(())

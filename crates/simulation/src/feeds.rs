@@ -1,5 +1,4 @@
-//! The sources of a simulation: those of the services, over a transport that asks the [`World`] and no
-//! network.
+//! The sources of a simulation: those of the services, over a transport that uses the [`World`] and no network.
 
 use std::sync::Arc;
 

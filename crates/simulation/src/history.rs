@@ -1,4 +1,4 @@
-//! What is kept of the way: balances, deaths and the supply, now and then.
+//! Records during a run: balances, deaths and the supply, at intervals.
 
 use anyhow::Context;
 use ledger_core::supply::Supply;
@@ -10,13 +10,13 @@ use crate::agents::{Agent, Kind};
 /// Points of a plot.
 const POINTS: i64 = 400;
 
-/// A wallet as it stands.
+/// The state of a wallet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     pub bot_id: BotId,
     pub status: BotStatus,
     pub balance: Money,
-    /// What would be left had phantom fees been real, in units; it may be below zero.
+    /// The balance if recorded fees had been charged, in units; it may be below zero.
     pub shadow_units: i64,
     pub open_predictions: i32,
     pub open_stake: Money,
@@ -25,7 +25,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// What [`Standing::all`] asks: everybody, in order of bots.
+    /// The query of [`Standing::all`]: all bots, in order.
     pub(crate) const QUERY: &str = "SELECT bot_id, status::text, (balance * 100000000)::bigint, \
                 ((balance - phantom_fees) * 100000000)::bigint, open_predictions, \
                 (open_stake * 100000000)::bigint, shadow_died_in \
@@ -58,7 +58,7 @@ pub struct OfKind {
     pub agents: i64,
     /// Those that live; in observe mode those that would.
     pub alive: i64,
-    /// Over all of its agents, the dead with nothing.
+    /// Over all of its agents, dead ones with zero.
     pub balance_units: i128,
     pub shadow_units: i128,
 }
@@ -71,7 +71,7 @@ pub struct Moment {
     pub supply: Supply,
 }
 
-/// What was seen on the way.
+/// The recorded states.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
     stride: i64,

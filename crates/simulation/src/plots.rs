@@ -1,4 +1,4 @@
-//! The plots of a report, each an SVG that stands by itself.
+//! The plots of a report, each a self-contained SVG.
 //!
 //! Lines and text are drawn in fixed greys; the page's style sheet gives text the colour of the page,
 //! so that one drawing is readable on light and on dark.
@@ -23,13 +23,13 @@ const WIDTH: u32 = 880;
 const HEIGHT: u32 = 320;
 const LABEL_PIXELS: u32 = 16;
 const AXIS: RGBColor = RGBColor(128, 128, 128);
-/// Below this a logarithm has nothing to show: the dead are drawn here.
+/// The lower end of the logarithmic scale: dead bots are drawn here.
 const FLOOR: f64 = 1.0;
 /// Bars of the histogram of deaths.
 const DEATH_BARS: usize = 50;
 /// Per cent in one point of the reliability diagram.
 const BIN: i64 = 5;
-/// A point of fewer than this is drawn hollow: it says little.
+/// A point of fewer than this is drawn hollow: it is not significant.
 pub const FEW: i64 = 100;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -77,7 +77,7 @@ fn thousands(value: f64) -> String {
     format!("{sign}{text}")
 }
 
-/// Draws on a new sheet. `title` is what a screen reader says.
+/// Draws on a new sheet. `title` is the text for screen readers.
 fn sheet(
     title: &str,
     height: u32,
@@ -95,7 +95,7 @@ fn sheet(
     Ok(format!("<svg role=\"img\" aria-label=\"{title}\" {body}"))
 }
 
-/// What every plot has: margins, labels, and axes in the greys of all. Its own words come last.
+/// Shared by all plots: margins, labels, and axes in grey. Its own words come last.
 macro_rules! axes {
     ($area:expr, $below:literal, $x:expr, $y:expr, $($own:tt)+) => {{
         let mut chart = ChartBuilder::on($area)
@@ -171,7 +171,7 @@ pub fn balances(moments: &[Moment]) -> anyhow::Result<String> {
     })
 }
 
-/// Mean balances by kind on a plain scale, with a line at zero: where nobody dies they stay near each other.
+/// Mean balances by kind on a plain scale, with a line at zero: without deaths they stay near each other.
 pub fn straight(
     what: &str,
     moments: &[Moment],
@@ -223,7 +223,7 @@ fn stacked(
     })
 }
 
-/// Who lives, by kind.
+/// Living bots, by kind.
 pub fn alive(moments: &[Moment]) -> anyhow::Result<String> {
     let layers: Vec<(RGBColor, Vec<f64>)> = lines(moments, |of| number(of.alive))
         .into_iter()
@@ -296,7 +296,7 @@ impl Bars {
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Point {
     kind: Kind,
-    /// Mean of what was said, in per cent.
+    /// The mean confidence, in per cent.
     said: f64,
     right: f64,
     times: i64,
@@ -320,7 +320,7 @@ fn points(calibration: &[Said]) -> Vec<Point> {
         .collect()
 }
 
-/// How often those who said so much were right, and below how often that was said.
+/// How often predictions of this confidence were right, and below their number.
 pub fn calibration(calibration: &[Said]) -> anyhow::Result<String> {
     let points = points(calibration);
     let most = points.iter().map(|point| point.times).max().unwrap_or(1);

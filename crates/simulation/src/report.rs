@@ -61,9 +61,9 @@ fn opening(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
     let settings = &outcome.settings;
     let minutes = settings.ticks.saturating_mul(settings.tick_seconds) / 60;
     let mode = match settings.rules.enforcement {
-        Enforcement::Enforce => "The price of existing is charged, and the insolvent die.",
+        Enforcement::Enforce => "Fees are charged, and insolvent bots die.",
         Enforcement::Observe => {
-            "The price of existing is only noted: nobody dies, and it is shown who would have."
+            "Fees are only recorded: no bot dies, and the report shows which ones would have."
         }
     };
     writeln!(
@@ -130,18 +130,18 @@ fn over_time(page: &mut String, outcome: &Outcome) -> anyhow::Result<()> {
         let words = "Mean over all agents of a kind.";
         let plot = plots::straight("balance", moments, |of| of.balance_units)?;
         figure(page, "Balances", words, &plot)?;
-        let words = "What would be left had the phantom fees been real.";
+        let words = "The balance if recorded fees had been charged.";
         let plot = plots::straight("shadow balance", moments, |of| of.shadow_units)?;
         figure(page, "Shadow balances", words, &plot)?;
     } else {
-        let words = "Mean over all agents of a kind, the dead with nothing. The scale is logarithmic and \
-                     ends at one credit: a line at the bottom has less.";
+        let words = "Mean over all agents of a kind, dead ones with zero. The scale is logarithmic and ends \
+                     at one credit: a line at the bottom has less.";
         figure(page, "Balances", words, &plots::balances(moments)?)?;
     }
     let (alive, deaths) = if observes {
-        ("Who would live", "Who would have died, and when")
+        ("Who would live", "Deaths that would have happened")
     } else {
-        ("Who lives", "Who died, and when")
+        ("Who lives", "Deaths")
     };
     figure(page, alive, "Agents of each kind, upon each other.", &plots::alive(moments)?)?;
     if outcome.agents.iter().all(|agent| agent.died_in.is_none()) {
@@ -153,8 +153,8 @@ fn over_time(page: &mut String, outcome: &Outcome) -> anyhow::Result<()> {
     figure(
         page,
         "The supply",
-        "Everything ever minted, by where it is by now. What is minted and not burned is in escrow or \
-         in a wallet, to the last unit.",
+        "Everything ever minted, by where it is by now. Minted and not burned credits are in escrow or in a \
+         wallet, to the last unit.",
         &plots::supply(moments)?,
     )?;
     colours(page, plots::SUPPLY.into_iter().map(|(name, colour, _)| (name, plots::css(colour))))?;
@@ -167,9 +167,9 @@ fn skill(page: &mut String, outcome: &Outcome) -> anyhow::Result<()> {
         return Ok(());
     }
     let words = format!(
-        "How often what was said with a confidence came true. Who is on the dashed line is as sure as \
-         they may be; below it they are too sure. Larger points were said more often, hollow ones \
-         fewer than {} times; the bars count them.",
+        "How often predictions of a confidence came true. On the dashed line the confidence is right; below \
+         it, it is too high. Larger points have more predictions, hollow ones fewer than {}; the bars count \
+         them.",
         plots::FEW
     );
     let plot = plots::calibration(&outcome.calibration)?;
@@ -214,7 +214,7 @@ fn columns<'a, T: 'a>(
 fn kinds(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
     let is_shadow = |column: &&Column<KindSum>| column.0 == SHADOW;
     let others = AGENTS.iter().filter(move |column| !is_shadow(column));
-    // In enforce mode nobody has a shadow.
+    // In enforce mode there is no shadow balance.
     let observes = outcome.settings.rules.enforcement == Enforcement::Observe;
     let shadow = AGENTS.iter().filter(move |column| observes && is_shadow(column));
     columns(page, "Agents", others.chain(shadow), by_kind(&outcome.agents))

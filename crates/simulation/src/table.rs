@@ -1,4 +1,4 @@
-//! What a simulation came to, as text for a terminal.
+//! The results of a simulation, as text for a terminal.
 
 use std::fmt::Write as _;
 
@@ -118,7 +118,7 @@ fn head(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
 /// A column: its name and width in a terminal, its name on a page, and what is in it.
 pub(crate) type Column<T> = (&'static str, usize, &'static str, fn(&T) -> String);
 
-/// What is told of each kind of agent.
+/// The columns for each kind of agent.
 pub(crate) const AGENTS: [Column<KindSum>; 12] = [
     ("AGENTS", 14, "agents", |it| it.kind.to_string()),
     ("COUNT", 6, "count", |it| it.agents.to_string()),
@@ -133,10 +133,10 @@ pub(crate) const AGENTS: [Column<KindSum>; 12] = [
     ("OF", 7, "of", |it| it.brier_count.to_string()),
     ("DIED IN", 11, "died in tick", |it| died(it.deaths)),
 ];
-/// The column that says something in observe mode alone.
+/// The column that only applies in observe mode.
 pub(crate) const SHADOW: &str = "SHADOW";
 
-/// What is told of the markets of each source.
+/// The columns for the markets of each source.
 pub(crate) const MARKETS: [Column<(MarketSource, SourceAccount)>; 9] = [
     ("MARKETS", 14, "markets", |(source, _)| source.as_str().to_lowercase()),
     ("OPENED", 6, "opened", |(_, it)| it.opened.to_string()),

@@ -1,8 +1,8 @@
-//! The outside world of a simulation: a price, and what the sources of markets say
-//! ([`sources::played`]), all of it functions of the seed and the time.
+//! The outside world of a simulation: a price, and the answers of the sources of markets ([`sources::played`]),
+//! all functions of the seed and the time.
 //!
-//! The same question gets the same answer however often and by whomever it is asked, so that the feeds
-//! that decide a market and the agents that guess at it see one world.
+//! The same request always gets the same answer, so that the feeds that decide a market and the agents that bet
+//! on it see one world.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub enum Condition {
     SlowDown(i64),
 }
 
-/// What can be known about the world from the seed alone.
+/// The facts of the world that depend only on the seed.
 pub struct World {
     seed: u64,
     start: Timestamp,
@@ -60,7 +60,7 @@ impl World {
         }
     }
 
-    /// What the sources say where they answer.
+    /// The answers of the sources, if they answer.
     pub fn played(&self) -> &played::World {
         &self.played
     }
@@ -79,7 +79,7 @@ impl World {
         Price::new(Money::from_units(self.cents(at).checked_mul(1_000_000)?)?).ok()
     }
 
-    /// The page id of an article: what research asks for.
+    /// The page id of an article: the answer of research.
     pub fn page_id(&self, title: &str) -> i64 {
         wikipedia::played_page_id(&self.played, title)
     }

@@ -1,28 +1,28 @@
-//! What is kept of a fetch, so that others can see what was seen.
+//! The stored part of a fetch, so that others can check it.
 
 use ledger_core::{Hash, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::SourceError;
 
-/// No more of an answer is kept, and of all but headlines no more is read.
+/// The stored part of an answer; except for headlines, no more is read.
 pub const BODY_MAX_BYTES: usize = 65_536;
 
 /// One fetch, as it is kept. Where several requests were made, this is the one that decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
-    /// As asked, secrets removed.
+    /// The URL of the request, without secrets.
     pub url: String,
     /// The caller's time at the request.
     pub fetched_at: Timestamp,
     /// `None` if there was no answer.
     pub status: Option<u16>,
-    /// Of `body`; `None` if there was no answer.
+    /// The SHA-256 of `body`; `None` if there was no answer.
     pub sha256: Option<Hash>,
-    /// What was read of the answer: at most [`BODY_MAX_BYTES`], and of headlines as they come from
-    /// [`crate::news::News`] at most [`crate::news::NEWS_MAX_BYTES`].
+    /// The read part of the answer: at most [`BODY_MAX_BYTES`], and for headlines from [`crate::news::News`] at
+    /// most [`crate::news::NEWS_MAX_BYTES`].
     pub body: Vec<u8>,
-    /// Whether the answer is longer than `body`, be it too long or cut off on the way.
+    /// Whether the answer is longer than `body`: too long, or cut off.
     pub truncated: bool,
 }
 
@@ -41,13 +41,13 @@ impl Evidence {
         self
     }
 
-    /// What `sha256` has to be for a body.
+    /// The expected `sha256` of a body.
     pub fn digest(body: &[u8]) -> Hash {
         Hash(Sha256::digest(body).into())
     }
 }
 
-/// What came of a fetch: whatever it says, the evidence is there.
+/// The result of a fetch, always with its evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched<T> {
     pub evidence: Evidence,
@@ -62,7 +62,7 @@ impl<T> Fetched<T> {
 }
 
 impl Fetched<()> {
-    /// Nothing was asked: what was to be decided is not this source's. A mistake of ours.
+    /// No request was sent: the criteria are not this source's. A mistake of ours.
     pub(crate) fn misplaced(now: Timestamp) -> Fetched<()> {
         Fetched {
             evidence: Evidence::unanswered("none".to_owned(), now),

@@ -196,7 +196,7 @@ impl GitHub {
     }
 }
 
-/// GitHub says both 403 and 429 for "slower", and how long in one of two ways.
+/// GitHub requests a lower rate by 403 or 429, and gives the wait in one of two ways.
 fn limited_for(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
     let text = |name: &str| headers.get(name)?.to_str().ok();
     if let Some(seconds) = http::retry_after_seconds(headers, now) {

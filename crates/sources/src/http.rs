@@ -1,4 +1,4 @@
-//! One GET: a time-out, a contact, no redirects, no more of an answer than was said.
+//! One GET: a time-out, a contact, no redirects, a limited answer.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,19 +15,19 @@ use crate::{BODY_MAX_BYTES, Evidence, Fetched, SetupError, SourceError};
 
 /// How long one answer may take.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
-/// Parameters of a query whose values are nobody's business, by how their names end.
+/// Query parameters with secret values, by the ends of their names.
 const SECRET_PARAMETERS: [&str; 8] =
     ["key", "token", "secret", "auth", "sig", "signature", "pass", "password"];
 
-/// What is percent-encoded in a segment of a path: all but RFC 3986's unreserved characters.
+/// Characters that are percent-encoded in a segment of a path: all except RFC 3986's unreserved ones.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// How the services are asked.
+/// Parameters of requests to services.
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
     /// Where the operator can be found: part of the `User-Agent`.
     pub contact: String,
-    /// For one whole answer; [`TIMEOUT`] in earnest.
+    /// For one whole answer; [`TIMEOUT`] in production.
     pub timeout: Duration,
 }
 
@@ -75,7 +75,7 @@ impl Http {
         Http(Transport::Played(world))
     }
 
-    /// Asks once, for what can be kept.
+    /// Sends one request, for an answer of storable size.
     pub(crate) async fn get(&self, url: &Url, headers: HeaderMap, now: Timestamp) -> Answer {
         self.get_up_to(BODY_MAX_BYTES, url, headers, now).await
     }
@@ -101,11 +101,11 @@ impl Http {
     }
 }
 
-/// What a request brought back, not yet understood.
+/// The answer of a request, not parsed yet.
 pub(crate) struct Answer {
     pub(crate) evidence: Evidence,
     pub(crate) headers: HeaderMap,
-    /// Whether the answer is a whole one that says yes.
+    /// Whether the answer is complete and successful.
     pub(crate) outcome: Result<(), SourceError>,
 }
 
@@ -118,7 +118,7 @@ impl Answer {
         Fetched { evidence: self.evidence, value }
     }
 
-    /// Where a redirect leads, relative to `asked`.
+    /// The target of a redirect, relative to `asked`.
     pub(crate) fn redirect(&self, asked: &Url) -> Option<Url> {
         if !matches!(self.outcome, Err(SourceError::Redirected(_))) {
             return None;
@@ -155,7 +155,7 @@ pub(crate) fn secret_header(prefix: &str, key: &SecretString) -> Result<HeaderVa
     http_client::sensitive(&text).map_err(|_| SetupError::Key)
 }
 
-/// A URL under which a service is asked.
+/// The URL of a service.
 pub(crate) fn checked(url: Url) -> Result<Url, SetupError> {
     if http_client::is_plain(&url) { Ok(url) } else { Err(SetupError::Url) }
 }
@@ -168,7 +168,7 @@ pub(crate) fn checked_base(url: Url) -> Result<Url, SetupError> {
     checked(url)
 }
 
-/// `base` with a path, each segment percent-encoded whatever it holds.
+/// `base` with a path, each segment percent-encoded.
 pub(crate) fn below(base: &Url, segments: &[&str]) -> Url {
     let mut url = base.clone();
     let before = base.path().trim_end_matches('/');
@@ -178,7 +178,7 @@ pub(crate) fn below(base: &Url, segments: &[&str]) -> Url {
     url
 }
 
-/// How many seconds a `Retry-After` asks to wait.
+/// The wait of a `Retry-After`, in seconds.
 pub fn retry_after_seconds(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
     let since_1970 = Duration::from_micros(u64::try_from(now.micros()).ok()?);
     let wait = http_client::retry_after(headers, SystemTime::UNIX_EPOCH + since_1970)?;
@@ -230,7 +230,7 @@ fn answered(
 ) -> Answer {
     evidence.status = Some(status.as_u16());
     evidence.sha256 = Some(Evidence::digest(&evidence.body));
-    // What the status says comes first: the body of a refusal decides nothing.
+    // The status comes first: the body of a refusal decides nothing.
     let outcome = check(status, &headers, evidence.fetched_at).and(body);
     Answer { evidence, headers, outcome }
 }

@@ -4,9 +4,9 @@ use serde::Deserialize;
 
 use crate::SourceError;
 
-/// Reads a JSON object; whatever it holds besides does not matter, as long as it is JSON.
+/// Reads a JSON object; further members are ignored, as long as they are JSON.
 pub(crate) fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, SourceError> {
-    // The whole of it: serde_json passes over strings that nobody wants without a look.
+    // The whole text: serde_json does not check strings that it skips.
     let text = std::str::from_utf8(body).map_err(|_| SourceError::NotJson)?;
     // An array would do as well for a struct, field by field.
     if !text.trim_start().starts_with('{') {

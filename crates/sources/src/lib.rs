@@ -1,14 +1,13 @@
-//! The outside world: what public services answer, read strictly.
+//! The outside world: strict parsers of public services' answers.
 //!
-//! Each source has a file, and a line in [`of`]. In its file are a client, whose one request gives a
-//! [`Fetched`]; a pure `parse_…` of the bytes of an answer, which the client uses itself; its settings;
-//! what it proposes; and what it answers where it is [played](crate::played). What it asks about is in a
-//! file of `ledger_core::sources`, which is pure. Whoever kept the [`Evidence`] of a fetch can derive again
-//! what followed from it, without a network and years later.
+//! Each source has a file, and a line in [`of`]. In its file are a client, whose one request gives a [`Fetched`];
+//! a pure `parse_…` of the bytes of an answer, which the client uses itself; its settings; its proposals; and its
+//! answers where it is [played](crate::played). Its questions are in a file of `ledger_core::sources`, which is
+//! pure. From the [`Evidence`] of a fetch the outcome can be derived again, without a network and years later.
 //!
-//! This crate must never read a clock (`now` is an argument) or a setting, never sleep or try
-//! again, and never guess: an answer that does not say what was asked is a [`SourceError`]. It knows
-//! neither Postgres nor Redis, and no float: numbers are read from their own text.
+//! This crate must never read a clock (`now` is an argument) or a setting, never sleep or retry, and never guess:
+//! an answer without the requested value is a [`SourceError`]. It uses neither Postgres nor Redis, and no float:
+//! numbers are read from their own text.
 
 mod error;
 mod evidence;
@@ -33,7 +32,7 @@ pub use news::headlines_to_keep;
 pub use number::{NoUnits, units};
 pub use source::{Feed, NoProposal, Proposal, Settings, Source, read};
 
-/// The registry: who answers for the markets of a source.
+/// The registry: the implementation of each source.
 pub const fn of(source: MarketSource) -> &'static dyn Source {
     match source {
         MarketSource::Research => &wikipedia::Research,
@@ -43,14 +42,13 @@ pub const fn of(source: MarketSource) -> &'static dyn Source {
     }
 }
 
-/// Reads what decides a market from the kept body of an answer that was fetched at `fetched_at`.
+/// Reads a market's deciding value from the stored body of an answer fetched at `fetched_at`.
 ///
-/// The one way from evidence to outcome: whoever decides a market calls it with what is kept of the
-/// answer it just got, and whoever doubts an outcome calls it years later with the evidence that was
-/// kept.
+/// The only function from evidence to outcome: the resolver calls it with the stored part of a new answer, and an
+/// audit calls it years later with the stored evidence.
 ///
 /// # Errors
-/// When the answer does not say it; and for research, which its commitment decides.
+/// If the answer does not decide; and for research, which its commitment decides.
 pub fn derive(
     criteria: &Criteria,
     times: &Times,

@@ -42,7 +42,7 @@ fn read_decimal(text: &str) -> Result<Decimal8, &'static str> {
     }
 }
 
-/// Why a text cannot be told in units.
+/// Why a text cannot be converted to units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoUnits {
     NotANumber,
@@ -50,8 +50,8 @@ pub enum NoUnits {
     TooLarge,
 }
 
-/// How many whole units of 10⁻⁸ the text of a JSON number tells, exponent forms included; and how what
-/// lies beyond them compares with half a unit, where something does.
+/// The whole units of 10⁻⁸ in the text of a JSON number, also with an exponent; and how a remainder, if any,
+/// compares with half a unit.
 ///
 /// # Errors
 /// When it is no number, or one that is not worth following.

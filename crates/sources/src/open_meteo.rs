@@ -1,7 +1,6 @@
 //! Open-Meteo: the temperature at a place, two metres above the ground.
 //!
-//! Times are asked for and read in GMT. What is asked about the future would be a forecast and no
-//! fact, so nothing is.
+//! Times are requested and read in GMT. A value of the future would be a forecast, so none is requested.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -30,7 +29,7 @@ use crate::{
 
 /// Where the public API is.
 pub const DEFAULT_URL: &str = "https://api.open-meteo.com";
-/// An older "current" value says nothing about now, in seconds.
+/// The age in seconds above which a "current" value is not current.
 pub const AGE_MAX_SECONDS: i64 = 30 * 60;
 /// The service may be ahead of us by so much, in seconds.
 pub const AHEAD_MAX_SECONDS: i64 = 15 * 60;
@@ -84,7 +83,7 @@ impl Source for Weather {
         ("OPEN_METEO_URL", "")
     }
 
-    /// Each place has a day of its own: coldest at its ends and warmest in its middle, with gusts.
+    /// Each place has its own day: coldest at its ends and warmest in its middle, with gusts.
     fn answer(&self, world: &World, asked: &Asked<'_>) -> Option<Played> {
         const QUARTER: i64 = 900;
         const DAY: i64 = 86_400;
@@ -241,8 +240,7 @@ impl OpenMeteo {
         self.ask(&url, now, |body| parse_now(body, now)).await
     }
 
-    /// The temperature at a full quarter of an hour that has passed. Nothing is asked about another
-    /// instant.
+    /// The temperature at a full quarter of an hour that has passed. Only this instant is requested.
     pub async fn temperature_at(
         &self,
         place: Place,
@@ -372,7 +370,7 @@ pub fn parse_at(body: &[u8], instant: Timestamp) -> Result<Decimal8, SourceError
     }
     match found.as_slice() {
         [temperature] => read_celsius(TEMPERATURES, *temperature),
-        [] => nonsense(TIMES, "lacks the instant that was asked for"),
+        [] => nonsense(TIMES, "lacks the requested instant"),
         _ => nonsense(TIMES, "holds the same instant twice"),
     }
 }

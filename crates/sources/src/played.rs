@@ -1,9 +1,9 @@
-//! The outside world where there is none: each source answers in its own shape about a small world,
-//! which is a function of a seed and the time.
+//! A simulated outside world: each source answers in its own shape about a small world, a function of a seed and
+//! the time.
 //!
-//! For tests, simulations, and trying the arena on a machine without the internet. The same question
-//! at the same moment gets the same answer, whoever asks; only a random article is another each time.
-//! Numbers are integers and made of a seed, so that they are the same on every machine.
+//! For tests, simulations, and trying the arena on a machine without the internet. The same request at the same
+//! moment gets the same answer; only a random article differs each time. Numbers are integers and made of a seed,
+//! so that they are the same on every machine.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,7 +12,7 @@ use ledger_core::market::MarketSource;
 use serde_json::Value;
 use url::form_urlencoded;
 
-/// What a source is asked.
+/// A request to a source.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     pub path: &'a str,
@@ -32,7 +32,7 @@ impl Asked<'_> {
     }
 }
 
-/// What a source answers where it is played.
+/// A source's answer where it is played.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Played {
     pub status: u16,
@@ -66,7 +66,7 @@ impl World {
         World { seed, drawn: AtomicU64::new(0) }
     }
 
-    /// The source that is asked this, and its answer; 404 where no source knows it.
+    /// The source of this request, and its answer; 404 if no source has it.
     pub fn answer(&self, asked: &Asked<'_>) -> (Option<MarketSource>, Played) {
         let mut answers = MarketSource::ALL.iter().filter_map(|source| {
             let answer = crate::of(*source).answer(self, asked)?;

@@ -1,4 +1,4 @@
-//! What a source is to those who ask it: how it is set up, what it proposes, and what its answers say.
+//! The traits of a source: its setup, its proposals, and the meaning of its answers.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use url::Url;
 use crate::played::{Asked, Played, World};
 use crate::{Evidence, Fetched, Http, SetupError, SourceError};
 
-/// A source, before anybody set it up.
+/// A source without settings.
 pub trait Source: Sync {
-    /// Under which its cooldown is kept, and what the log calls it.
+    /// The name of its cooldown, also for the log.
     fn name(&self) -> &'static str;
 
     /// The source as the settings want it. `None` where a problem was noted.
@@ -29,10 +29,10 @@ pub trait Source: Sync {
         rules: &MarketRules,
     ) -> Option<Arc<dyn Feed>>;
 
-    /// Reads what decides a market from the kept body of an answer that was fetched at `fetched_at`.
+    /// Reads a market's deciding value from the stored body of an answer fetched at `fetched_at`.
     ///
     /// # Errors
-    /// When the answer does not say it; always, where a commitment decides and no fetch.
+    /// If the answer does not decide; always for sources decided by a commitment.
     fn derive(
         &self,
         _criteria: &Criteria,
@@ -46,15 +46,15 @@ pub trait Source: Sync {
     /// The setting of its address, and the path that belongs to it.
     fn address(&self) -> (&'static str, &'static str);
 
-    /// What it answers where it is played; `None` for what it is not asked.
+    /// Its answer where it is played; `None` for other requests.
     fn answer(&self, world: &World, asked: &Asked<'_>) -> Option<Played>;
 
     /// Criteria for tests, about something that `word` names.
     fn example(&self, word: &str) -> Value;
 }
 
-/// A source that was set up: it proposes questions, and fetches what decides them. It never sleeps
-/// and never retries; when to ask is decided by its caller.
+/// A configured source: it proposes questions, and fetches their evidence. It never sleeps and never
+/// retries; the caller decides when to query it.
 #[async_trait]
 pub trait Feed: Send + Sync {
     fn source(&self) -> MarketSource;
@@ -63,8 +63,8 @@ pub trait Feed: Send + Sync {
         crate::of(self.source()).name()
     }
 
-    /// Whether one answer decides all its markets, so that what is wrong with it is the source's. Such a
-    /// feed asks once for all that are read at the same moment.
+    /// Whether one answer decides all its markets, so that a fault is the source's. Such a feed sends one request
+    /// for all markets at the same moment.
     fn has_one_answer_for_all(&self) -> bool {
         false
     }
@@ -77,13 +77,13 @@ pub trait Feed: Send + Sync {
         now: Timestamp,
     ) -> Result<Proposal, NoProposal>;
 
-    /// Fetches what decides a market whose deadline has come. [`read`] says what that is.
+    /// Fetches the evidence of a market after its deadline. See [`read`].
     async fn fetch(&self, _criteria: &Criteria, _times: &Times, now: Timestamp) -> Fetched<()> {
         Fetched::misplaced(now)
     }
 }
 
-/// Fetches what decides a market, and derives it from the bytes as anybody can derive it again.
+/// Fetches a market's evidence, and derives the outcome from the bytes, so that it can be derived again.
 pub async fn read(
     feed: &dyn Feed,
     criteria: &Criteria,
@@ -100,9 +100,9 @@ pub async fn read(
 #[derive(Debug, Clone)]
 pub struct Proposal {
     pub criteria: Criteria,
-    /// What research is to be committed to.
+    /// The answer for a commitment of research.
     pub answer: Option<Answer>,
-    /// The fetch that led to it, and what was read from it.
+    /// The fetch that led to it, and the value read from it.
     pub evidence: Evidence,
     pub value: String,
 }
@@ -110,11 +110,11 @@ pub struct Proposal {
 /// Why a feed proposes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoProposal {
-    #[error("everything it could ask about is on the board")]
+    #[error("all of its subjects have open markets")]
     NothingFree,
     #[error("{error}")]
     Source {
-        /// What was asked about, where something had been chosen.
+        /// The chosen subject, if any.
         subject: Option<String>,
         error: SourceError,
     },
@@ -129,7 +129,7 @@ impl NoProposal {
     }
 }
 
-/// Chooses what to ask about: something whose subject is not taken.
+/// Chooses a question with a free subject.
 pub(crate) fn choose<'a, T>(
     all: &'a [T],
     taken: &[String],

@@ -1,6 +1,6 @@
 //! Wikipedia: an article's opening words, at random or by title.
 //!
-//! The REST API is asked first; where it refuses us (403), the action API is. Redirects are followed
+//! The REST API is queried first; if it refuses us (403), the action API. Redirects are followed
 //! within the same scheme, host and port only, and only a few.
 
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub const TITLE_MAX_BYTES: usize = 255;
 /// A random article takes one, a title that redirects another.
 pub const REDIRECTS_MAX: usize = 3;
 const ANOTHER_TITLE: SourceError =
-    SourceError::Nonsense { field: "title", problem: "is another than the one that was asked for" };
+    SourceError::Nonsense { field: "title", problem: "is not the requested one" };
 
 /// Page ids of articles.
 pub(crate) struct Research;
@@ -108,10 +108,8 @@ impl Feed for ResearchFeed {
         let Fetched { evidence, value } = self.client.random(now).await;
         let article = value.map_err(NoProposal::about(None))?;
         let unusable = |why: &str| NoProposal::Unusable(format!("a random article {why}"));
-        let title = article
-            .title
-            .parse()
-            .map_err(|_| unusable("has a title that cannot be asked about"))?;
+        let title =
+            article.title.parse().map_err(|_| unusable("has a title that cannot be a subject"))?;
         let criteria = Criteria::Research(ArticleCriteria { article: title });
         if taken.contains(&criteria.subject()) {
             return Err(NoProposal::NothingFree);
@@ -129,9 +127,9 @@ impl Feed for ResearchFeed {
 /// An article: no disambiguation page, no main page, nothing from another namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Article {
-    /// Above zero, and the same whatever the article is called.
+    /// Above zero, and stable when the article is renamed.
     pub page_id: i64,
-    /// The title in use; another than was asked for if that one redirects.
+    /// The title in use; differs from the requested one after a redirect.
     pub title: String,
     /// Its first words as plain text; the action API gives the whole introduction. Never empty.
     pub extract: String,
@@ -172,7 +170,7 @@ impl Wikipedia {
         let url = self.rest(&["summary", &underscored]);
         if let Err(error) = check_title(&underscored) {
             return Fetched {
-                // The base alone: what is no title is nothing to be shown either.
+                // Only the base: an invalid title is not shown.
                 evidence: Evidence::unanswered(self.base.to_string(), now),
                 value: Err(error),
             };
@@ -239,8 +237,7 @@ impl Wikipedia {
     }
 }
 
-/// What no title may hold: the action API would read several titles out of a `|`, and `.` or `..`
-/// would be another path.
+/// Invalid titles: the action API would split one at `|`, and `.` or `..` would be another path.
 fn check_title(underscored: &str) -> Result<(), SourceError> {
     if underscored.is_empty() || underscored.len() > TITLE_MAX_BYTES {
         return nonsense("title", "does not have 1 to 255 bytes");
@@ -253,7 +250,7 @@ fn check_title(underscored: &str) -> Result<(), SourceError> {
     Ok(())
 }
 
-/// Titles are the same whether spaces are underscores, and whatever the case of the first letter.
+/// Titles are equal ignoring underscores for spaces and the case of the first letter.
 fn same_title(one: &str, other: &str) -> bool {
     normal_title(one) == normal_title(other)
 }
@@ -328,7 +325,7 @@ struct Query<'a> {
     pages: Vec<Page<'a>>,
 }
 
-/// From the title that was asked for towards that of the page.
+/// From the requested title to that of the page.
 #[derive(Deserialize)]
 struct Step {
     from: String,

@@ -6,10 +6,10 @@ use url::{Host, Url};
 
 use crate::Told;
 
-/// Parameters that the services do not know: other clients would take them, and a password would be told.
+/// Parameters that the services do not support: other clients would use them, and a password would be revealed.
 const REFUSED: [&str; 4] = ["sslpassword", "sslkey", "sslcert", "passfile"];
 
-/// Where a server is, and who logs in there. Of a URL of Postgres or Redis.
+/// A server's address, and its user. Of a URL of Postgres or Redis.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ServerUrl {
     pub(crate) scheme: String,
@@ -22,7 +22,7 @@ pub(crate) struct ServerUrl {
 }
 
 impl ServerUrl {
-    /// Takes the text apart. What is wrong with it is said without showing it.
+    /// Takes the text apart. An error does not show its value.
     pub(crate) fn parse(setting: &str, text: &str, default_port: u16) -> Told<ServerUrl> {
         let form = format!("scheme://user:password@host:{default_port}/name");
         let parsed = Url::parse(text).ok();
@@ -67,7 +67,7 @@ impl ServerUrl {
     }
 }
 
-/// Host and port as they stand in a URL, where IPv6 needs brackets.
+/// Host and port for a URL, where IPv6 needs brackets.
 pub(crate) fn authority(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }

@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all: written beside the target, synced, then renamed.
+//! Atomic replacement of files: written to a temporary file in the same directory, synced, then renamed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write as _};
@@ -18,7 +18,7 @@ impl Replacement {
     /// Begins a file that will replace `target`, with the given mode. A symbolic link is followed, so that it
     /// stays one.
     ///
-    /// Two at once for one target are the caller's to prevent; what a crashed one left behind is cleared away.
+    /// The caller must prevent two at once for one target; leftovers of a crashed one are removed.
     ///
     /// # Errors
     /// When nothing can be written there.
@@ -58,7 +58,7 @@ impl Replacement {
     }
 }
 
-/// Puts a text in the place of a file, or where none is yet.
+/// Writes a text to a new or existing file.
 ///
 /// # Errors
 /// As for [`Replacement`].
@@ -80,7 +80,7 @@ pub fn rewrite(path: &Path, text: &str) -> io::Result<()> {
     file.commit()
 }
 
-/// A new file, whatever was there, so that nobody who had the old one open reads it.
+/// A new file in place of an existing one, so that a process with the old one open cannot read it.
 pub(crate) fn secret_file(path: &Path, mode: u32) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -101,7 +101,7 @@ pub fn directory_of(path: &Path) -> &Path {
 /// Where the path leads, also when nothing is there yet.
 ///
 /// # Errors
-/// When that cannot be told.
+/// If this cannot be determined.
 pub fn resolve(path: &Path) -> io::Result<PathBuf> {
     match path.canonicalize() {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(path.to_owned()),

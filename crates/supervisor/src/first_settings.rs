@@ -1,5 +1,5 @@
-//! The settings that a first start lacks: a `.env` with random secrets, a BACKUP_KEY, and in one that names no
-//! Postgres or no Redis the URLs of private ones.
+//! The missing settings at a first start: a `.env` with random secrets, a BACKUP_KEY, and without a Postgres or
+//! Redis the URLs of private ones.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -14,19 +14,18 @@ use crate::say::{say, warn};
 use crate::settings::{DATABASE_URL, REDIS_URL, Settings};
 use crate::{Told, cannot, files, ports, private, reason};
 
-/// Where a private server is looked for a port, unless one is asked for.
+/// The first port to try for a private server, unless one is requested.
 const FIRST_POSTGRES_PORT: u16 = 5433;
 const FIRST_REDIS_PORT: u16 = 6380;
 pub(crate) const POSTGRES_PORT: &str = "PRIVATE_POSTGRES_PORT";
 pub(crate) const REDIS_PORT: &str = "PRIVATE_REDIS_PORT";
 
-/// Writes what is missing, and answers all settings.
+/// Writes missing settings, and returns all settings.
 pub(crate) fn ensure(place: &Place) -> Told<Settings> {
     let mut settings = Settings::load(place)?;
     let path = &place.env_file;
     let missing = missing(&settings);
-    // Before anything is written: a port that is none would stand in `.env` for good. Only who has none yet gets
-    // one.
+    // Before anything is written: an invalid port would stay in `.env`. Only a server without a port gets one.
     let port = |part, name| match missing.contains(&part) {
         true => settings.port(name),
         false => Ok(None),
@@ -55,7 +54,7 @@ pub(crate) fn ensure(place: &Place) -> Told<Settings> {
         return Ok(settings);
     }
     let lines = private_lines(&settings, &missing, wanted)?;
-    // At once, so that nobody ever reads half of it.
+    // At once, so that no process reads half of it.
     append(path, &lines)?;
     let names: Vec<&str> = missing.iter().map(|part| part.name()).collect();
     say(&format!("added to {}, private and under .data/: {}", path.display(), names.join(" ")));
@@ -85,8 +84,8 @@ fn write_first(path: &Path) -> io::Result<()> {
     files::write(path, 0o600, &text)
 }
 
-/// Makes the BACKUP_KEY that a `.env` lacks; whether it did. It is the one secret that is shown, once: it has
-/// to be kept away from this machine too, and a restore elsewhere asks for it.
+/// Makes the BACKUP_KEY that a `.env` lacks; whether it did. It is the only secret that is shown, once: keep it
+/// apart from this machine too, because a restore elsewhere needs it.
 fn ensure_backup_key(path: &Path, settings: &Settings) -> Told<bool> {
     const NAME: &str = "BACKUP_KEY";
     // Empty in the environment turns it off.
@@ -158,7 +157,7 @@ fn private_lines(
     Ok(text)
 }
 
-/// Adds lines, after closing the file to others: what is added are secrets.
+/// Adds lines, after restricting the file's mode, because they are secrets.
 fn append(path: &Path, lines: &str) -> Told<()> {
     let refused = |error: io::Error| cannot("write", path, &error);
     let mode = fs::metadata(path).map_err(refused)?.permissions().mode();

@@ -1,11 +1,11 @@
-//! The arena's processes on one machine: starts them in order, starts again what dies, tells how they are,
-//! stops them. `arenactl up`, `status --services`, `status --watch`, `stop`, `logs` and `reset` are this crate.
+//! The arena's processes on one machine: starts them in order, restarts those that end, shows their state, stops
+//! them. `arenactl up`, `status --services`, `status --watch`, `stop`, `logs` and `reset` are this crate.
 //!
-//! It starts a Postgres and a Redis of the arena's own where none is given ([`private`]). It knows nothing of
-//! bots or of the schema: what only the arena's own code can do is asked of an [`Arena`].
+//! It starts a Postgres and a Redis of the arena's own where none is given ([`private`]). It has nothing about
+//! bots or the schema: an [`Arena`] does the work that only the arena's own code can do.
 //!
 //! Files, below `.data` (`ARENA_DATA_DIR`): `postgres/`, `redis/`, `logs/NAME.log` and in `run/` a `NAME.pid`
-//! for each process, `stack` (what runs where), and `lock`, which the supervisor holds.
+//! for each process, `stack` (processes and their addresses), and `lock`, which the supervisor holds.
 
 mod address;
 pub mod files;
@@ -41,10 +41,10 @@ pub use status::{services, watch};
 pub use stop::stop;
 pub use up::up;
 
-/// What only the code of the arena itself can do.
+/// Work that only the code of the arena itself can do.
 pub trait Arena {
-    /// Logs in to Postgres by the URL that the setting holds, and has it answer within five seconds. The
-    /// error says in one line what is wrong, without a secret.
+    /// Logs in to Postgres by the setting's URL, with an answer within five seconds. The error is
+    /// one line, without a secret.
     fn postgres(&self, setting: &'static str) -> impl Future<Output = Result<(), String>>;
 
     /// Logs in to Redis by `REDIS_URL`, in the same way.
@@ -54,10 +54,10 @@ pub trait Arena {
     fn prepare(&self) -> impl Future<Output = Result<(), Failure>>;
 }
 
-/// What happened, or the one line that says why not.
+/// The result, or a one-line error.
 type Told<T> = Result<T, Refusal>;
 
-/// What could not be done to a file.
+/// The failed operation on a file.
 fn cannot(what: &str, path: &Path, error: &io::Error) -> Refusal {
     let (path, why) = (path.display(), reason(error));
     Refusal::failure(format!("cannot {what} {path}: {why}."))

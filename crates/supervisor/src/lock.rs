@@ -6,8 +6,8 @@ use daemon::process::Refusal;
 
 use crate::{Place, Told, cannot, private, reason};
 
-/// Held for as long as this lives; children do not inherit it, and the system lets go of it however the
-/// process ends.
+/// Held as long as this value exists; children do not inherit it, and the system releases it when the process
+/// ends in any way.
 pub(crate) struct Lock {
     _file: File,
 }

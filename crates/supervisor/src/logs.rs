@@ -1,5 +1,5 @@
-//! The logs of what runs: the services write and rotate theirs themselves, and for Postgres and Redis, which
-//! cannot, a thread of ours does.
+//! The logs of running processes: services write and rotate theirs themselves; for Postgres and Redis, which
+//! cannot, a thread does it.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufReader, IsTerminal as _, Read as _, Seek as _, SeekFrom, Write as _};
@@ -18,7 +18,7 @@ const SHOWN: usize = 100;
 /// A log without a limit may have grown to any size.
 const READ_BYTES_MAX: u64 = 256 * 1024;
 
-/// What a server says, on its way to its log. It ends with the server.
+/// A server's output, copied to its log. It ends with the server.
 pub(crate) struct Writer(JoinHandle<io::Result<()>>);
 
 impl Writer {
@@ -74,7 +74,7 @@ pub(crate) fn last_words(log: &Path, mark: u64, whole: bool) -> String {
     plain.last().or(lines.last()).copied().unwrap_or_default().to_owned()
 }
 
-/// What the log has since the mark, at most its last bytes. A log that is shorter than the mark was rotated, and is
+/// The log since the mark, at most its last bytes. A log that is shorter than the mark was rotated, and is
 /// read from its beginning.
 ///
 /// # Errors
@@ -114,7 +114,7 @@ pub fn show(place: &Place, name: Option<&str>) -> Told<()> {
     let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
     let mut out = io::stdout().lock();
     for line in &lines[lines.len().saturating_sub(SHOWN)..] {
-        // Whoever reads has seen enough.
+        // The reader has closed the pipe.
         if out.write_all(line).is_err() {
             break;
         }

@@ -25,8 +25,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// `ARENA_DATA_DIR` and `ARENA_BIN_DIR` of the environment, else `.data` beside the workspace and the
-    /// directory of this program.
+    /// `ARENA_DATA_DIR` and `ARENA_BIN_DIR` of the environment, else the workspace's `.data` and the directory of
+    /// this program.
     ///
     /// # Errors
     /// When one of them is no path that can be used.
@@ -52,7 +52,7 @@ impl Place {
         };
         let programs = named(BIN_DIR)?.or_else(beside);
         let programs =
-            programs.ok_or_else(|| Refusal::failure("cannot tell where this program is"))?;
+            programs.ok_or_else(|| Refusal::failure("cannot find the path of this program"))?;
         Ok(Place { env_file: absolute(sources.file())?, root, data, programs })
     }
 
@@ -77,12 +77,12 @@ impl Place {
         self.pid_file("supervisor")
     }
 
-    /// The pid of a part that runs, whoever started it.
+    /// The pid of a running part, started by any process.
     pub(crate) fn pid(&self, part: Part) -> Option<u32> {
         self.pid_file(part.name()).read()
     }
 
-    /// Makes the directories. Servers that run as somebody else must get through to their own.
+    /// Makes the directories. Servers that run as another user must reach their own directories.
     pub(crate) fn make(&self) -> Told<()> {
         let make = || -> io::Result<()> {
             for (path, mode) in [(&self.data, 0o755), (&self.logs(), 0o700), (&self.run(), 0o700)] {

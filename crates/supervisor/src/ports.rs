@@ -1,4 +1,4 @@
-//! Who listens on which port of this machine, by what the kernel shows of it.
+//! The listeners on this machine's ports, from the kernel's tables.
 
 use std::fmt;
 use std::fs;
@@ -12,7 +12,7 @@ const LISTENS: &str = "0A";
 /// Somebody who listens.
 #[derive(Debug)]
 pub(crate) struct Holder {
-    /// Who it is, where we may look.
+    /// The process, if we may read it.
     pub(crate) process: Option<(String, u32)>,
 }
 
@@ -25,7 +25,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Each port that somebody listens on, and the socket's inode.
+/// Each port with a listener, and the socket's inode.
 fn listening() -> Vec<(u16, u64)> {
     let mut found = Vec::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
@@ -46,7 +46,7 @@ fn listener(line: &str) -> Option<(u16, u64)> {
     Some((u16::from_str_radix(port, 16).ok()?, inode))
 }
 
-/// Who listens on it; `None` when nobody does.
+/// Its listener, if any.
 pub(crate) fn holder(port: u16) -> Option<Holder> {
     let (_, inode) = listening().into_iter().find(|(taken, _)| *taken == port)?;
     Some(Holder { process: owner_of(inode) })
@@ -65,7 +65,7 @@ fn owner_of(inode: u64) -> Option<(String, u32)> {
     Some((name.trim_end().to_owned(), pid))
 }
 
-/// The first port from this one on that nobody listens on and that is not `wanted` by another of ours.
+/// The first port from this one on without a listener that is not `wanted` by another of ours.
 ///
 /// # Errors
 /// When there is none.

@@ -1,4 +1,4 @@
-//! Whether somebody answers, and what.
+//! Checks whether a server answers, and its answer.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::address::authority;
 
-/// A host that drops packets would hold up a connection for minutes.
+/// A host that drops packets would delay a connection for minutes.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 pub(crate) async fn accepts(host: &str, port: u16) -> bool {
@@ -16,7 +16,7 @@ pub(crate) async fn accepts(host: &str, port: u16) -> bool {
     matches!(connecting.await, Ok(Ok(_)))
 }
 
-/// The status of `/ready`; `None` when nobody answers so.
+/// The status of `/ready`; `None` without such an answer.
 pub(crate) async fn ready(host: &str, port: u16) -> Option<u16> {
     let at = authority(host, port);
     let asking = async {

@@ -1,5 +1,4 @@
-//! Processes, each known by its pid together with the time of its start: a pid that was given to somebody
-//! else since has another one.
+//! Processes, each identified by its pid and its start time: a reused pid has another start time.
 
 use std::fs;
 use std::io;
@@ -41,7 +40,7 @@ impl PidFile {
         PidFile { path }
     }
 
-    /// The pid, while the very process lives that the file was written for.
+    /// The pid, while the process of the file is alive.
     pub fn read(&self) -> Option<u32> {
         let text = fs::read_to_string(&self.path).ok()?;
         let (pid, start) = text.trim().split_once(' ')?;
@@ -69,7 +68,7 @@ impl PidFile {
     }
 }
 
-/// Starts it in a process group of its own, so that a terminal's Ctrl-C reaches us alone and we stop it in
+/// Starts it in its own process group, so that a terminal's Ctrl-C reaches only the supervisor, which stops it in
 /// order.
 ///
 /// # Errors
@@ -114,7 +113,7 @@ pub(crate) async fn is_gone_within(pid: u32, start: u64, patience: Duration) -> 
     true
 }
 
-/// The exit code as a shell has it: 128 and the number for who was ended by a signal.
+/// The exit code like in a shell: 128 plus the number for a process ended by a signal.
 pub fn code_of(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }

@@ -43,7 +43,7 @@ pub async fn reset(place: &Place, yes: bool) -> Told<()> {
     if let Some(error) = failed {
         return Err(Refusal::failure(format!("cannot delete all of {data}: {}.", reason(&error))));
     }
-    // Only when nothing of others is there.
+    // Only if it contains no other files.
     let _ = fs::remove_dir(&place.data);
     say("reset: the next start begins with an empty arena");
     Ok(())

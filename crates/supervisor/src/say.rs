@@ -1,4 +1,4 @@
-//! What is said to whoever started this. A terminal that is gone is no reason to stop.
+//! Output for the caller. A terminal that is gone is no reason to stop.
 
 use std::io::{self, IsTerminal, Write as _};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -34,7 +34,7 @@ pub(crate) enum Colour {
     Red,
 }
 
-/// Colours where they help: on a terminal, unless somebody asked for none (<https://no-color.org>).
+/// Colours on a terminal, unless disabled (<https://no-color.org>).
 #[derive(Clone, Copy)]
 pub(crate) struct Paint(bool);
 

@@ -24,13 +24,13 @@ const MARK: &str = "ARENA_PRIVATE_SERVICES";
 
 pub(crate) struct Settings {
     sources: Sources,
-    /// What `.env` says, whatever the environment does.
+    /// The settings of `.env`, regardless of the environment.
     file: Sources,
 }
 
 impl Settings {
-    /// Reads them anew. A `.env` that is not understood is refused: what is read of it, or added to it, could
-    /// mean something else to the services.
+    /// Reads them again. A malformed `.env` is refused: the services could read its lines, or an added one,
+    /// differently.
     pub(crate) fn load(place: &Place) -> Told<Settings> {
         let path = &place.env_file;
         match fs::read(path) {

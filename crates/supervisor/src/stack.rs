@@ -46,11 +46,11 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// As the settings say.
+    /// By the settings.
     pub(crate) fn of(place: &Place, settings: &Settings) -> Told<Stack> {
         let marked = settings.marked();
         let is_marked = |name: &str| marked.iter().any(|known| known == name);
-        // What the environment names is never ours to start.
+        // A server named in the environment is never private.
         let is_private =
             |name: &str, url: &str| is_marked(name) && !settings.is_from_environment(url);
         let url = |name: &str, port| {
@@ -117,7 +117,7 @@ impl Stack {
         self.seats.iter().map(|seat| seat.port).collect()
     }
 
-    /// Keeps what runs where, for who asks later with other settings.
+    /// Stores the running parts and their addresses, for later commands with other settings.
     pub(crate) fn remember(&self, place: &Place) -> Told<()> {
         let mut text = String::new();
         for seat in &self.seats {
@@ -132,7 +132,7 @@ impl Stack {
         files::write(&path, 0o600, &text).map_err(|error| cannot("write", &path, &error))
     }
 
-    /// As [`Stack::remember`] left it; `None` unless some of it runs.
+    /// The state stored by [`Stack::remember`]; `None` unless a part of it runs.
     pub(crate) fn recall(place: &Place) -> Option<Stack> {
         let runs = place.supervisor().read().is_some()
             || Part::ALL.iter().any(|part| place.pid(*part).is_some());
@@ -165,8 +165,8 @@ impl Stack {
     }
 }
 
-/// Refuses where a port that we need is taken. A private server whose port somebody else has by now takes the
-/// next free one, which `.env` names from then on.
+/// Refuses where a port that we need is taken. A private server whose port is taken by another process gets the
+/// next free one, which is written to `.env`.
 pub(crate) fn settle_ports(place: &Place) -> Told<(Settings, Stack)> {
     let mut settings = Settings::load(place)?;
     let mut stack = Stack::of(place, &settings)?;
@@ -207,8 +207,8 @@ pub(crate) fn settle_ports(place: &Place) -> Told<(Settings, Stack)> {
     Ok((settings, stack))
 }
 
-/// Whether a private server was given another port. Not where somebody asked for this very one, nor where it
-/// is our own files that are served there: two servers on them would destroy them.
+/// Whether a private server was given another port. Not if this port was requested, and not if the process there
+/// serves our own files: two servers would destroy them.
 fn move_away(place: &Place, settings: &Settings, stack: &Stack, seat: &Seat) -> Told<bool> {
     let (name, old) = (seat.part.name(), seat.port);
     let Some(holder) = ports::holder(old) else {
@@ -227,7 +227,7 @@ fn move_away(place: &Place, settings: &Settings, stack: &Stack, seat: &Seat) -> 
         && serves.starts_with(own)
     {
         return Err(Refusal::unavailable(format!(
-            "{holder} serves {} already, and no {} knows of it. Stop it first: kill {pid}",
+            "{holder} already serves {}, but has no pid file {}. Stop it first: kill {pid}",
             serves.display(),
             place.run().join(format!("{name}.pid")).display()
         )));

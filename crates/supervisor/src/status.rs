@@ -32,7 +32,7 @@ const NOT_RUNNING: u8 = 3;
 const NOBODY_WATCHES: &str = "run_system.sh itself is not running";
 
 const DRAW_EVERY: Duration = Duration::from_secs(1);
-/// How often the arena is asked. It is never waited for: a Postgres that hangs must not hold up the table.
+/// How often the arena's state is read. The table never waits for it, because Postgres may hang.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
 /// A line for each part.
@@ -60,8 +60,8 @@ pub async fn services(place: &Place, sources: &Sources) -> Told<u8> {
     Ok(NOT_RUNNING)
 }
 
-/// What runs, which may have been started with other settings than ours, else what would run. `None` when
-/// nothing would, which is said.
+/// The running stack, which may have been started with other settings, else the one of the settings. `None` if
+/// there is none, with a message.
 fn known(place: &Place) -> Told<Option<Stack>> {
     if let Some(stack) = Stack::recall(place) {
         return Ok(Some(stack));
@@ -90,7 +90,7 @@ pub(crate) async fn table(place: &Place, stack: &Stack, paint: Paint) -> Table {
         }
         let mut state = if pid.is_some() { "starting" } else { "down" };
         if seat.part.is_service() {
-            // Without a process of ours it is somebody else who answers.
+            // Without our process the answer is from another one.
             let answer = match pid {
                 Some(_) => probe::ready(&seat.host, seat.port).await,
                 None => None,
@@ -135,8 +135,8 @@ fn up_time(pid: u32) -> Option<String> {
     Some(format!("{hours}:{minutes:02}:{:02}", seconds % 60))
 }
 
-/// Shows the table and the arena, again each second until somebody presses q or Ctrl-C: in place where the
-/// terminal can do that, else one below the other.
+/// Shows the table and the arena again each second until q or Ctrl-C: in place if the terminal supports it, else
+/// one below the other.
 ///
 /// # Errors
 /// When the settings cannot be used, or signals cannot be heard.
@@ -279,7 +279,7 @@ impl Drop for Keys {
     }
 }
 
-/// What `arenactl status` says of the arena.
+/// The output of `arenactl status` about the arena.
 struct Outlook {
     text: String,
     asking: Option<JoinHandle<String>>,

@@ -1,4 +1,4 @@
-//! Stops what runs, whoever started it.
+//! Stops the running parts, started by any process.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::process::{self, Signal, born, end, is_gone_within};
 use crate::say::say;
 use crate::{Told, private, reason};
 
-/// What each part has for its end.
+/// The time for each part to end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Stops a running stack, or what a killed supervisor left behind, and waits for it.
+/// Stops a running stack, or the leftovers of a killed supervisor, and waits for it.
 ///
 /// # Errors
 /// When something is left.
@@ -38,14 +38,14 @@ pub async fn stop(place: &Place) -> Told<()> {
         let _lock = Lock::take(place)?;
         everything(place).await;
         place.supervisor().remove();
-        say("run_system.sh itself was not running; nothing is left of what it had started");
+        say("run_system.sh itself was not running; its processes are stopped");
     } else {
         say("not running");
     }
     Ok(())
 }
 
-/// Stops whatever the pid files name, in reverse order.
+/// Stops all processes of the pid files, in reverse order.
 pub(crate) async fn everything(place: &Place) {
     let mut stopped = Vec::new();
     for part in Part::ALL.into_iter().rev() {

@@ -30,13 +30,13 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// A crash may have left much to recover.
 const POSTGRES_WITHIN: Duration = Duration::from_secs(120);
 const REDIS_WITHIN: Duration = Duration::from_secs(30);
-/// What a server's last words have to get to its log.
+/// The time for a server's last output to reach its log.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
 
-/// Starts the stack, and keeps it up until a signal asks for its end.
+/// Starts the stack, and keeps it running until a signal requests its end.
 ///
 /// # Errors
-/// When it cannot be started; what was started is stopped then.
+/// If it cannot be started; started parts are stopped then.
 pub async fn up(arena: &impl Arena) -> Result<(), Failure> {
     // First of all: until then a signal would end us without a word.
     let end = asked_to_end()?;
@@ -66,7 +66,7 @@ pub async fn up(arena: &impl Arena) -> Result<(), Failure> {
             ended.unwrap_or_else(|_| Err("panicked; the message is above".into()))
         }
     };
-    // A second signal changes nothing: it is caught, and nobody waits for it any more.
+    // A second signal changes nothing: it is caught and ignored.
     supervisor.wind_up().await;
     ended
 }
@@ -110,7 +110,7 @@ impl Running {
     }
 }
 
-/// What is known of a part of ours that was started once.
+/// The state of a started part.
 #[derive(Default)]
 pub(crate) struct Watched {
     pub(crate) running: Option<Running>,
@@ -131,7 +131,7 @@ pub(crate) struct Supervisor {
     pub(crate) warned: Paint,
     limits: Limits,
     pub(crate) stack: Option<Stack>,
-    /// Where the bot runner finds the API, unless the settings say.
+    /// The API's address for the bot runner, unless it is set.
     api_url: Option<String>,
     pub(crate) processes: BTreeMap<Part, Watched>,
 }
@@ -139,7 +139,7 @@ pub(crate) struct Supervisor {
 impl Supervisor {
     /// Only ever ends by a failure.
     async fn run(&mut self, arena: &impl Arena) -> Result<(), Failure> {
-        // What a killed one left behind.
+        // Leftovers of a killed supervisor.
         stop::everything(&self.place).await;
         first_settings::ensure(&self.place)?;
         let (settings, stack) = stack::settle_ports(&self.place)?;
@@ -193,7 +193,7 @@ impl Supervisor {
     }
 
     async fn start_private(&mut self, stack: &Stack, arena: &impl Arena) -> Told<()> {
-        // Both at once; then each is asked.
+        // Both at once; then each is checked.
         let (mut postgres, mut redis) = (None, None);
         if stack.is_private(Part::Postgres) {
             postgres = self.launch(Part::Postgres)?.postgres;
@@ -245,8 +245,8 @@ impl Supervisor {
         self.running(part).map_or(0, Running::pid)
     }
 
-    /// Starts a part and writes its pid file. There is no await between the two: no signal can come between,
-    /// and leave a process that nobody knows of.
+    /// Starts a part and writes its pid file. There is no await between the two, so that no signal can come
+    /// between and leave an unregistered process.
     pub(crate) fn launch(&mut self, part: Part) -> Told<Launched> {
         let (name, log) = (part.name(), self.place.log(part.name()));
         let cannot = |error: io::Error| {
@@ -317,7 +317,7 @@ impl Supervisor {
         command
     }
 
-    /// Starts a service, and waits until its `/ready` says 200.
+    /// Starts a service, and waits until its `/ready` is 200.
     async fn start_service(&mut self, part: Part) -> Told<()> {
         self.launch(part)?;
         let seat = self.stack.as_ref().and_then(|stack| stack.seat(part));
@@ -362,7 +362,7 @@ impl Supervisor {
         running.child.try_wait().ok().flatten().map(code_of)
     }
 
-    /// What it said about its end.
+    /// Its last output.
     pub(crate) async fn last_words(&self, part: Part, whole: bool) -> String {
         let Some(running) = self.running(part) else {
             return String::new();
@@ -374,10 +374,10 @@ impl Supervisor {
         logs::last_words(&self.place.log(part.name()), running.mark, whole)
     }
 
-    /// The end of all, whatever its reason.
+    /// Stops all, for any reason.
     async fn wind_up(&mut self) {
         stop::everything(&self.place).await;
-        // Whose pid files somebody has deleted.
+        // Parts whose pid files were deleted.
         for (part, watched) in self.processes.iter().rev() {
             if let Some(running) = watched.running.as_ref().filter(|running| running.lives()) {
                 stop::one(*part, running.pid()).await;
@@ -392,7 +392,7 @@ impl Supervisor {
     }
 }
 
-/// A server that was started, to be asked.
+/// A started server, to be checked.
 #[derive(Default)]
 pub(crate) struct Launched {
     postgres: Option<Postgres>,

@@ -1,5 +1,4 @@
-//! What runs is kept running: who dies is started again, after a pause that grows; who is no longer ready is
-//! told of.
+//! Supervision: restarts a process that ends, after growing pauses, and reports one that is no longer ready.
 
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::up::{Running, Supervisor};
 const TURN: Duration = Duration::from_millis(200);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
-/// Who has run for so long is put off by the first pause the next time.
+/// After this running time the pauses start again with the first.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -116,14 +115,14 @@ impl Supervisor {
             let text = said.paint(Colour::Green, &format!("{name} is ready again"));
             say(&format!("{} {text}", now()));
         } else if !is_ready && !is_known && lives {
-            // One that has just died is told of as that.
+            // One that has just ended is reported as ended.
             watched.is_unready = true;
             let text = said.paint(Colour::Yellow, &format!("{name} is not ready"));
             say(&format!("{} {text}; http://{}/ready says why", now(), seat.authority()));
         }
     }
 
-    /// A server whose programs were replaced on disk, or whose log nobody writes any more.
+    /// A server whose programs were replaced on disk, or whose log is no longer written.
     fn see_server(&mut self, part: Part) {
         let (name, said, log) = (part.name(), self.said, self.place.log(part.name()));
         let watched = self.watched(part);

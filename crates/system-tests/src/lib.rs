@@ -1,4 +1,4 @@
-//! What system tests and benchmarks share: a populated arena, processes, a bare HTTP client.
+//! Shared by system tests and benchmarks: a populated arena, processes, a bare HTTP client.
 //!
 //! For tests and benchmarks only: everything here panics rather than answer an error.
 #![allow(

@@ -46,7 +46,7 @@ pub async fn bots(arena: &Arena, first: i64, count: i64) {
     owner.batch_execute("VACUUM ANALYZE").await.unwrap();
 }
 
-/// Begins a tick, whatever the time since the last one.
+/// Begins a tick, at any time since the last one.
 pub async fn begin_tick(arena: &Arena) -> Tick {
     match db::ticks::due(&mut *arena.conn().await, arena.rules(), 0).await.unwrap() {
         Due::Begun(tick) | Due::Open(tick) => tick,
@@ -54,13 +54,13 @@ pub async fn begin_tick(arena: &Arena) -> Tick {
     }
 }
 
-/// Closes a tick that reached everybody.
+/// Closes a tick that reached all bots.
 pub async fn close_tick(arena: &Arena, tick: &Tick) {
     let totals = db::ticks::close(&mut *arena.conn().await, tick).await.unwrap();
-    assert!(totals.is_some(), "tick {} left somebody out", tick.number);
+    assert!(totals.is_some(), "tick {} left out a bot", tick.number);
 }
 
-/// Ticks everybody once, as the ticker's first sweep does.
+/// Ticks all bots once, like the ticker's first sweep.
 pub async fn sweep(engine: &mut TickEngine, tick: &Tick, rules: &EconomyRules, chunk: i64) {
     let mut after = BotId(i64::MIN);
     loop {

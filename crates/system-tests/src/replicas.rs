@@ -1,4 +1,4 @@
-//! More processes of each service, beside those of `run_system.sh`.
+//! More processes of each service, in addition to those of `run_system.sh`.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// What it has said so far.
+    /// Its output so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
@@ -26,7 +26,7 @@ impl Replica {
 pub struct Replicas(Vec<Replica>);
 
 impl Replicas {
-    /// Starts one more process of the service, on a port of its own.
+    /// Starts one more process of the service, on its own port.
     pub fn add(&mut self, stack: &Stack, service: &'static str) {
         let port = free_port();
         let setting = match service {
@@ -78,7 +78,7 @@ impl Replicas {
     pub async fn wait_until_ready(&mut self, what: &str, limit: Duration) {
         for replica in &mut self.0 {
             if let Some(status) = replica.child.try_wait().unwrap() {
-                panic!("{what}: a replica of {} ended by itself with {status}", replica.service);
+                panic!("{what}: a replica of {} ended unexpectedly with {status}", replica.service);
             }
             if tokio::time::timeout(limit, ready(replica.port, limit)).await.is_err() {
                 panic!("{what}: a replica of {} was not ready within {limit:?}", replica.service);

@@ -1,4 +1,4 @@
-//! Real processes: one service by itself, or the whole of `run_system.sh`.
+//! Real processes: a single service, or the whole of `run_system.sh`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// The services, in the order of their start.
 pub const SERVICES: [&str; 4] = ["api", "ticker", "oracle", "bot-runner"];
 
-/// Settings under which no source beyond this machine is asked: each refuses at once.
+/// Settings without requests to sources outside of this machine: each refuses at once.
 pub fn no_sources() -> Vec<(&'static str, String)> {
     let nobody = "http://127.0.0.1:9";
     let mut settings = test_kit::outside::settings_at(nobody);
@@ -28,7 +28,7 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// A loopback port that nobody uses at this moment.
+/// A loopback port that is free at this moment.
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
@@ -120,7 +120,7 @@ pub fn signal(pid: u32, name: &str) {
         .status();
 }
 
-/// The whole stack under `run_system.sh`, with files and ports of its own.
+/// The whole stack under `run_system.sh`, with its own files and ports.
 pub struct Stack {
     supervisor: std::process::Child,
     home: tempfile::TempDir,
@@ -132,7 +132,7 @@ impl Stack {
     /// Starts it and waits until every service is ready; how long that took.
     pub async fn start(settings: &[(&str, &str)]) -> (Stack, Duration) {
         let home = tempfile::tempdir().unwrap();
-        // Servers that run as somebody else get through, and keep their files here.
+        // Servers under another user can reach this directory and keep their files here.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o711);
         std::fs::set_permissions(home.path(), open).unwrap();
         let api_port = free_port();
@@ -211,12 +211,12 @@ impl Stack {
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// What each process of this stack is started with, `.env` included.
+    /// The settings of each process of this stack, including `.env`.
     pub fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
         self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// A file beside the logs.
+    /// A file next to the logs.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.home.path().join("data/logs").join(name)
     }
@@ -256,7 +256,7 @@ impl Drop for Stack {
 
 fn run_system(environment: &[(String, String)]) -> Command {
     let mut command = Command::new(root().join("run_system.sh"));
-    // Not those of whoever runs the tests; a stack's own may well be named.
+    // Not the user's own; a stack's own may be named.
     command
         .env_remove("DATABASE_URL")
         .env_remove("REDIS_URL")

@@ -1,4 +1,4 @@
-//! What tests need: an arena of their own each, in a real Postgres and a real Redis.
+//! For tests: a separate arena for each, in a real Postgres and a real Redis.
 //!
 //! `scripts/with-test-services` starts both and names them in `TEST_DATABASE_URL` (a superuser's)
 //! and `TEST_REDIS_URL`. Each [`Arena`] is a database cloned from a migrated template and a prefix
@@ -49,8 +49,8 @@ impl Arena {
         Arena::open(template::clone_database().await, pool_size).await
     }
 
-    /// A fresh arena whose migrations found what `sql` had made in the empty database, with a
-    /// superuser's rights: a clock of its own, say. Its sequences start at 1.
+    /// A fresh arena whose empty database was changed by `sql` before the migrations, with a superuser's rights,
+    /// for example with another clock. Its sequences start at 1.
     pub async fn migrated_after(sql: &str, pool_size: usize) -> Arena {
         Arena::open(template::migrate_after(sql).await, pool_size).await
     }
@@ -108,7 +108,7 @@ impl Arena {
         redis_url()
     }
 
-    /// What this arena's keys in Redis start with.
+    /// The prefix of this arena's keys in Redis.
     pub fn redis_prefix(&self) -> String {
         format!("{}:", self.name)
     }
@@ -174,7 +174,7 @@ impl Arena {
         Timestamp::from_micros(row.get(0)).unwrap()
     }
 
-    /// Runs a whole tick for everybody, whatever the time since the last one.
+    /// Runs a whole tick for all bots, at any time since the last one.
     pub async fn tick(&self, enforcement: Enforcement) -> db::ticks::TickTotals {
         let mut conn = self.conn().await;
         let rules = self.rules_in(enforcement);
@@ -202,8 +202,8 @@ impl Arena {
     }
 }
 
-/// The default economy, in observe mode, with what only tests of it want to meet put aside: a prediction
-/// starts at the first price after its creation, and the house has money without end.
+/// The default economy, in observe mode, without rules that only their own tests need: a prediction starts at the
+/// first price after its creation, and the house's budget is unlimited.
 pub fn rules() -> EconomyRules {
     EconomyRules {
         sample_lag_seconds: 0,
@@ -217,8 +217,7 @@ pub fn superuser_url() -> String {
     template::superuser_url("postgres")
 }
 
-/// An empty database in the tests' cluster, with the roles of an arena beside it: the owner's URL and the
-/// services'.
+/// An empty database in the tests' cluster, with an arena's roles: the owner's URL and the services'.
 pub async fn empty_database() -> (String, String) {
     let name = template::empty_database().await;
     (template::owner_url(&name), template::app_url(&name))
@@ -254,7 +253,7 @@ where
         if let Some(found) = probe().await {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain until {what}");
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} without success until {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

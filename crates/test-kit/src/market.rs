@@ -1,4 +1,4 @@
-//! Markets for tests, and a hand on their clock.
+//! Markets for tests, with changes of their times.
 
 use db::markets::{
     Deadline, Finding, Market, NewAnswer, NewBet, NewEvidence, NewMarket, Opener, Slip,
@@ -99,7 +99,7 @@ pub fn new_market(source: MarketSource) -> NewMarket<'static> {
     }
 }
 
-/// A fetch that says something, and perhaps decides.
+/// A fetch with a value, which may decide.
 pub fn evidence(at: ledger_core::Timestamp, decides: Option<Side>) -> NewEvidence {
     NewEvidence {
         url: "http://127.0.0.1/data".to_owned(),

@@ -1,8 +1,8 @@
-//! The outside world on loopback: the services that markets ask, with answers of their own shape about a
-//! small world that is the same for everybody who asks at the same moment ([`sources::played`]).
+//! The outside world on loopback: the services that markets read, with answers of their shape about a small
+//! world, the same for all requests at one moment ([`sources::played`]).
 //!
-//! For tests, and for trying the arena on a machine without the internet. Nothing here is passed
-//! off as real: whoever looks at a market's evidence sees the loopback address that it came from.
+//! For tests, and for trying the arena on a machine without the internet. None of it looks real: a market's
+//! evidence has the loopback address.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,12 +16,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What is answered in place of the truth, and what was asked.
+/// Answers that replace the played ones, and the requests.
 #[derive(Default)]
 struct Script {
     world: World,
     faults: BTreeMap<MarketSource, Played>,
-    /// Of single subjects, by the path that is asked for.
+    /// For single subjects, by path.
     faults_about: BTreeMap<String, Played>,
     asked: BTreeMap<MarketSource, usize>,
 }
@@ -69,7 +69,7 @@ impl Outside {
         }
     }
 
-    /// From now on whoever asks for this path gets this; `None` for the truth again.
+    /// From now on requests for this path get this; `None` restores the played answer.
     pub fn fault_about(&self, path: &str, fault: Option<Played>) {
         let mut script = lock(&self.script);
         match fault {
@@ -78,14 +78,14 @@ impl Outside {
         }
     }
 
-    /// How often a source was asked.
+    /// The number of requests to a source.
     pub fn asked(&self, source: MarketSource) -> usize {
         let script = lock(&self.script);
         script.asked.get(&source).copied().unwrap_or(0)
     }
 }
 
-/// The settings that send whoever asks a source to this address.
+/// The settings that redirect requests for sources to this address.
 pub fn settings_at(base: &str) -> Vec<(&'static str, String)> {
     let setting = |source: &MarketSource| {
         let (name, path) = sources::of(*source).address();

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
-/// What `pgbouncer.ini` says as it is shipped, and a test must say otherwise.
+/// Settings of the shipped `pgbouncer.ini` that tests must replace.
 const SHIPPED_DATABASE: &str = "arena = host=127.0.0.1 port=5432 dbname=arena pool_size=40";
 const SHIPPED_PORT: &str = "listen_port = 6432";
 const SHIPPED_FOLDER: &str = "/etc/pgbouncer";
@@ -37,7 +37,7 @@ impl PgBouncer {
             free.local_addr().unwrap().port()
         };
         let folder = tempfile::tempdir().unwrap();
-        // It may run as somebody else, who must get in.
+        // It may run as another user, who needs access.
         allow(folder.path(), 0o755);
         let users = format!("\"{user}\" \"{password}\"\n");
         write(folder.path(), "userlist.txt", &users);
@@ -79,7 +79,7 @@ impl PgBouncer {
         &self.url
     }
 
-    /// What it has said so far.
+    /// Its output so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
@@ -115,7 +115,7 @@ fn configure(folder: &Path, server: String, port: u16, user: &str) {
         (SHIPPED_DATABASE, server),
         (SHIPPED_PORT, format!("listen_port = {port}")),
         (SHIPPED_FOLDER, folder.display().to_string()),
-        // What only tests want: no socket in a common place, and a look at what passes.
+        // Only for tests: no socket in a shared directory, and a log of the traffic.
         ("[pgbouncer]", format!("[pgbouncer]\nunix_socket_dir =\nstats_users = {user}")),
     ] {
         assert!(ini.contains(from), "pgbouncer.ini has \"{from}\"");

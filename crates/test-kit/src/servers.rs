@@ -1,4 +1,4 @@
-//! A Postgres and a Redis of a test's own, for what nobody beside it could bear: TLS, refused writes.
+//! A separate Postgres and Redis of a test, for changes that would disturb others: TLS, refused writes.
 //! Certificates are made on the spot.
 
 use std::io::Write as _;
@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 const UNPRIVILEGED: u32 = 65_534;
 const PASSWORD: &str = "of-this-test";
 
-/// What a service on this port says on `/ready`: status and body; `None` while nobody listens.
+/// The answer of `/ready` on this port: status and body; `None` without a listener.
 pub async fn ready(port: u16) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
     let request = "GET /ready HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n";
@@ -78,7 +78,7 @@ impl Default for Authority {
 }
 
 impl Authority {
-    /// The file that clients are told.
+    /// The file for clients.
     pub fn file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
@@ -95,7 +95,7 @@ impl Authority {
         let written = Certificate { chain: path("crt"), key: path("key") };
         std::fs::write(&written.chain, certificate.pem()).unwrap();
         std::fs::write(&written.key, key.serialize_pem()).unwrap();
-        // Postgres takes no key that others could read, and is somebody else where tests are root.
+        // Postgres refuses a key that others can read, and runs as another user if tests are root.
         std::fs::set_permissions(&written.key, PermissionsExt::from_mode(0o600)).unwrap();
         if is_root() {
             chown(&written.key, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
@@ -120,7 +120,7 @@ impl RedisServer {
         RedisServer::with(lines, None).await
     }
 
-    /// Starts one that speaks TLS on a port of its own, too.
+    /// Starts one that also has TLS, on a separate port.
     pub async fn encrypted(certificate: &Certificate) -> RedisServer {
         RedisServer::with(&[], Some(certificate)).await
     }
@@ -158,7 +158,7 @@ impl RedisServer {
         server
     }
 
-    /// What it answers to one command in words without spaces; `None` while nobody listens.
+    /// The answer to one command of words without spaces; `None` without a listener.
     pub async fn said(&self, command: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
         stream.write_all(format!("{command}\r\n").as_bytes()).await.ok()?;
@@ -169,7 +169,7 @@ impl RedisServer {
         answer.starts_with(['+', '-', ':', '$']).then_some(answer)
     }
 
-    /// Has it do what this command says.
+    /// Runs this command on it.
     pub async fn command(&self, command: &str) {
         let answer = self.said(command).await.unwrap();
         assert!(answer.starts_with("+OK"), "{command}: {answer}");
@@ -184,7 +184,7 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
-    /// What it has logged.
+    /// Its log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
@@ -291,7 +291,7 @@ fn serve(folder: &Path, port: u16) -> Child {
         .unwrap()
 }
 
-/// A program of Postgres, as somebody who may run it.
+/// A program of Postgres, as a user who may run it.
 fn program(name: &str, folder: &Path) -> Command {
     let mut command = if is_root() {
         let mut command = Command::new("setpriv");

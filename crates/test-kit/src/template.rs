@@ -48,7 +48,7 @@ pub(crate) async fn connect(url: &str) -> Client {
     crate::connect(url).await
 }
 
-/// A database of its own for one test. It goes with the cluster.
+/// A separate database for one test. It goes with the cluster.
 pub(crate) async fn clone_database() -> String {
     static TEMPLATE: OnceCell<String> = OnceCell::const_new();
     let template = TEMPLATE.get_or_init(make_template).await;
@@ -76,8 +76,8 @@ pub(crate) async fn empty_database_with(options: &str) -> String {
     name
 }
 
-/// A database of its own that is migrated here and now, after `sql` ran in it while it was empty,
-/// with a superuser's rights. No template: what the migrations find decides what they make.
+/// A separate database that is migrated here, after `sql` ran in the empty one with a superuser's rights. No
+/// template: what the migrations find decides what they make.
 pub(crate) async fn migrate_after(sql: &str) -> String {
     let name = format!("test_{}", Uuid::new_v4().simple());
     let admin = connect(&superuser_url("postgres")).await;

@@ -9,23 +9,23 @@ use daemon::hosts::Hosts;
 use ledger_core::economy::EconomyRules;
 use service::{PostgresSettings, RedisSettings};
 
-/// Port of `/health` and `/ready` unless `TICKER_HEALTH_PORT` says otherwise.
+/// Port of `/health` and `/ready` unless `TICKER_HEALTH_PORT` is set.
 pub const HEALTH_PORT: u16 = 8001;
 /// From the beginning of one tick to that of the next.
 pub const TICK_RATE_SECONDS: i64 = 10;
 /// Bots in one transaction: measured best between 1,000 and 2,000, see docs/benchmarks.md.
 pub const CHUNK_BOTS: i64 = 1_000;
-/// Chunks at once in this process, each on a connection of its own.
+/// Chunks at once in this process, each on its own connection.
 const WORKERS: usize = 1;
 /// The tick's bookkeeping and the readiness probe.
 const POOL_SIZE: usize = 3;
 
-/// What the ticker needs to know at start.
+/// The settings of the ticker.
 pub struct Config {
     pub postgres: PostgresSettings,
     pub redis: RedisSettings,
     pub health_address: SocketAddr,
-    /// The names it is asked under.
+    /// Its host names.
     pub hosts: Hosts,
     pub tick_rate: Duration,
     pub chunk_bots: i64,

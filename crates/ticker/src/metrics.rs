@@ -1,4 +1,4 @@
-//! What Prometheus is told of time.
+//! Metrics of ticks.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use db::ticks::{ChunkReport, Tick};
 use service::clock;
 
 static NUMBER: Declared<IntGauge> =
-    gauge("arena_tick_number", "The newest tick that was closed, as far as this ticker knows.");
+    gauge("arena_tick_number", "The newest closed tick that this ticker has seen.");
 static TOOK: Declared<HistogramVec> = durations(
     "arena_tick_duration_seconds",
     "How long the ticks took that this ticker closed.",
@@ -44,7 +44,7 @@ static LAG: Declared<GaugeVec> = fractions(
 /// When the next tick should begin, in microseconds since 1970; 0 for not known, or not now.
 static NEXT_AT: AtomicI64 = AtomicI64::new(0);
 
-/// Says at each scrape what depends on the moment.
+/// Sets at each scrape the values that depend on the moment.
 pub(crate) fn watch(database: &Database, tick_rate: Duration) {
     service::metrics::watch_pool(database);
     RATE.set(i64::try_from(tick_rate.as_secs()).unwrap_or(i64::MAX));

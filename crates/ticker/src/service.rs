@@ -1,4 +1,4 @@
-//! The ticker as a process: connects, runs tick after tick, and says how it is.
+//! The ticker as a process: connects, runs tick after tick, and reports its health.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub async fn main() -> Result<(), Failure> {
     run(config, shutdown).await
 }
 
-/// Runs until the shutdown; the tick at hand always finishes.
+/// Runs until the shutdown; the current tick always finishes.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let stores = Stores::connect(&config.postgres, &config.redis).await?;
     stores.follow(&config.postgres, &config.redis, &shutdown)?;

@@ -1,10 +1,9 @@
-//! One tick: every living bot once, whatever happens to some of them.
+//! One tick: every living bot once, even if some fail.
 //!
-//! A sweep takes the bots that nobody holds, chunk by chunk. A second one waits for those that
-//! somebody held. A chunk that fails is halved until the bot that fails alone is found; that one is
-//! recorded as failed and passed over. Then the tick closes. Any of this may be cut off at any
-//! point and done again, here or by another ticker: a wallet knows the last tick it was charged
-//! for.
+//! A sweep takes the bots with free wallets, chunk by chunk. A second one waits for those that were locked. A
+//! chunk that fails is halved until the bot that fails alone is found; that one is recorded as failed and passed
+//! over. Then the tick closes. All of this may be interrupted at any point and repeated, here or by another
+//! ticker: a wallet has the number of the last tick that charged it.
 
 use std::time::{Duration, Instant};
 
@@ -20,16 +19,16 @@ use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
 use crate::metrics;
 
-/// From one look at a paused arena to the next.
+/// The interval between checks of a paused arena.
 const PAUSED_LOOK: Duration = Duration::from_secs(1);
 /// Tries to close a tick before it is left to the next round.
 const CLOSE_TRIES: u32 = 5;
 
-/// What a ticker works with.
+/// The state of a ticker.
 #[derive(Clone)]
 pub struct Ticker {
     pub database: Database,
-    /// Who waits for news is woken after each commit; `None` where nobody does.
+    /// Notifies listeners after each commit; `None` without listeners.
     pub cache: Option<Cache>,
     pub rules: EconomyRules,
     pub tick_rate: Duration,
@@ -39,14 +38,14 @@ pub struct Ticker {
     pub workers: usize,
 }
 
-/// What came of looking whether there is something to do.
+/// The result of a check for work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ran {
     /// A tick was run to its end and closed here.
     Closed(Tick, TickTotals),
     /// A tick was helped along; another ticker closes it, or closed it.
     Shared(Tick),
-    /// An operator paused the arena over an open tick: it waits, whoever it has reached.
+    /// An operator paused the arena during an open tick: the tick waits.
     Paused(Tick),
     /// Nothing was due before a stop was requested.
     Stopped,
@@ -68,7 +67,7 @@ pub async fn run(ticker: &Ticker, shutdown: &Shutdown) -> anyhow::Result<Ran> {
             }
             Due::Paused(pause) => {
                 if !told {
-                    info!(since = %pause.since, reason = pause.reason, "the arena is paused: time stands still");
+                    info!(since = %pause.since, reason = pause.reason, "the arena is paused: no ticks");
                 }
                 told = true;
                 metrics::paused(true);
@@ -118,7 +117,7 @@ async fn carry(ticker: &Ticker, tick: Tick) -> anyhow::Result<Ran> {
     }
     sweep_free(ticker, &tick).await?;
     for _ in 0..CLOSE_TRIES {
-        // Whoever was held by somebody, and whoever another ticker had taken and dropped.
+        // Bots that were locked, and bots that another ticker took and dropped.
         let mut engine = TickEngine::connect(&ticker.database).await?;
         sweep(ticker, &tick, &mut engine, Pass::Waiting).await?;
         let mut conn = ticker.database.get().await?;
@@ -141,7 +140,7 @@ async fn carry(ticker: &Ticker, tick: Tick) -> anyhow::Result<Ran> {
             return Ok(Ran::Shared(tick));
         }
     }
-    warn!(tick = %tick.number, "tick is not closed yet: somebody is still held by another");
+    warn!(tick = %tick.number, "tick is not closed yet: a wallet is still locked");
     Ok(Ran::Shared(tick))
 }
 
@@ -162,7 +161,7 @@ async fn sweep_free(ticker: &Ticker, tick: &Tick) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a sweep passes by who is held or waits for them.
+/// Whether a sweep skips locked bots or waits for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pass {
     Free,
@@ -203,7 +202,8 @@ async fn sweep(
                 let Some(last) = bots.last().copied().filter(|_| !is_nobodys) else {
                     return Err(error).context("a chunk failed and will be tried again");
                 };
-                warn!(tick = %tick.number, bots = bots.len(), error = %chain(&error), "chunk failed: looking for who is to blame");
+                warn!(tick = %tick.number, bots = bots.len(), error = %chain(&error), "chunk failed: \
+                    searching for the failing bot");
                 bisect(ticker, tick, engine, bots).await?;
                 after = last;
             }
@@ -211,10 +211,10 @@ async fn sweep(
     }
 }
 
-/// Ticks the bots of a failed chunk in ever smaller groups; who fails alone is recorded.
+/// Ticks the bots of a failed chunk in ever smaller groups; a bot that fails alone is recorded.
 ///
-/// If all of several fail, none of them is to blame: then nobody is recorded, and the tick stays
-/// open until what ails Postgres is mended.
+/// If all of several fail, none of them is the cause: then no bot is recorded, and the tick stays open until
+/// Postgres works again.
 async fn bisect(
     ticker: &Ticker,
     tick: &Tick,
@@ -261,7 +261,7 @@ async fn fail(ticker: &Ticker, tick: &Tick, bot_id: BotId, cause: &DbError) -> a
         tick = %tick.number,
         bot.id = %bot_id,
         error = %chain(cause),
-        "tick failed for this bot, which is not charged; inspect-ledger may tell why"
+        "tick failed for this bot, which is not charged; inspect-ledger may show why"
     );
     let mut conn = ticker.database.get().await?;
     ticks::record_failure(&mut conn, tick, bot_id, &chain(cause)).await?;

@@ -128,7 +128,7 @@ fn an_acceptance_is_shaped_as_specified() {
     );
 }
 
-/// What makes sound usage senseless.
+/// Changes that make valid usage invalid.
 type Change = fn(&mut Usage);
 
 #[test]

@@ -7,7 +7,7 @@ use super::{Asker, Passwords};
 use crate::error::ApiError;
 use crate::keys::{hex, sha256};
 
-/// A bot's key and secret in the clear, with what is stored of them.
+/// A bot's key and secret in clear text, with their stored hashes.
 pub(crate) struct Issued {
     pub(crate) api_key: Secret,
     pub(crate) api_secret: Secret,

@@ -1,4 +1,4 @@
-//! Who may ask for new keys: an operator, or the bot whose keys they are.
+//! Callers that may request new keys: an operator, or the bot itself.
 
 use actix_web::http::header::HeaderMap;
 use api_types::AGENT_SECRET;
@@ -9,17 +9,17 @@ use super::{Auth, MISSING, WRONG, bearer, named};
 use crate::error::{ApiError, ApiResult};
 use crate::keys::sha256;
 
-/// An operator, or a bot with the credentials it came with. Those may be over: a bot whose rotation
-/// was never answered has no others, and may ask for that answer once more. They prove nothing by
-/// themselves any more, and the answer is told only to who knows the request's key as well.
+/// An operator, or a bot with the credentials it came with. Those may be invalid: a bot that never
+/// got the answer of its rotation has no others, and may request that answer again. They no longer
+/// authenticate alone: the answer also requires the request's key.
 pub(crate) enum KeyHolder {
     Operator(Operator),
     Bot(SecretOwner),
 }
 
 impl KeyHolder {
-    /// What its idempotency keys are scoped to. The number of the credentials is part of it, so that
-    /// an answer is told only to who could have asked for it.
+    /// The scope of its idempotency keys. The number of the credentials is part of it, so that an
+    /// answer goes only to callers who could have made the request.
     pub(crate) fn scope(&self) -> String {
         match self {
             KeyHolder::Operator(name) => format!("operator:{name}"),
@@ -27,7 +27,7 @@ impl KeyHolder {
         }
     }
 
-    /// Whether it may rotate, and not only ask for an answer that was given.
+    /// Whether it may rotate, or only request a stored answer.
     pub(crate) fn must_be_current(&self) -> Result<(), ApiError> {
         match self {
             KeyHolder::Operator(_) => Ok(()),

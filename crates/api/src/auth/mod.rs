@@ -1,4 +1,4 @@
-//! Who asks: a bot by its token or its secret, or an operator.
+//! Authentication: a bot by its token or its secret, or an operator.
 
 mod credentials;
 mod holder;
@@ -37,7 +37,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::keys::{hex, sha256};
 use crate::secrets::SecretStore;
 
-/// Who an operator is when they do not say.
+/// The default name of an operator.
 const OPERATOR_DEFAULT: &str = "admin";
 
 /// A bot that proved itself.
@@ -47,12 +47,12 @@ pub(crate) struct AuthenticatedBot {
 }
 
 impl AuthenticatedBot {
-    /// What its idempotency keys are scoped to. Not the token: that changes every half hour.
+    /// The scope of its idempotency keys. Not the token: that changes every half hour.
     pub(crate) fn scope(self) -> String {
         format!("bot:{}", self.id)
     }
 
-    /// Refuses the dead and the retired, who otherwise may still look around.
+    /// Refuses dead and retired bots, which may otherwise still read.
     pub(crate) fn must_live(status: BotStatus) -> Result<(), ApiError> {
         match status {
             BotStatus::Alive => Ok(()),
@@ -83,13 +83,13 @@ pub(crate) enum Who {
     Bot,
     Operator,
     BotOrOperator,
-    /// A credential is asked for in some arenas only, and a WebSocket may bring it in its first message.
+    /// Only some arenas require a credential, and a WebSocket may send it in its first message.
     AnyoneOrBot,
-    /// The token for metrics is asked for in some arenas only.
+    /// Only some arenas require the token for metrics.
     AnyoneOrScraper,
 }
 
-/// What proves who asks, and what is remembered of it between requests.
+/// The keys for authentication, and its state between requests.
 pub(crate) struct Auth {
     database: Database,
     secrets: Arc<SecretStore>,
@@ -100,7 +100,7 @@ pub(crate) struct Auth {
 
 #[derive(Clone, Copy)]
 enum Proof {
-    /// Of a token that was verified.
+    /// From a verified token.
     Token(BotId),
     /// The SHA-256 of a secret that is yet to be looked up.
     Secret([u8; 32]),
@@ -120,8 +120,8 @@ impl Auth {
         })
     }
 
-    /// Asks for the right that an endpoint declares, before its handler runs, and tells the handler who
-    /// it was. Streams and metrics ask by themselves whom the settings let in.
+    /// Checks the permission that an endpoint declares, before its handler runs, and passes the
+    /// caller to the handler. Streams and metrics check the settings' own lists themselves.
     pub(crate) async fn admit(&self, req: &HttpRequest, who: Who) -> ApiResult<()> {
         match who {
             Who::Bot => tell(req, self.bot(req).await?),
@@ -159,14 +159,14 @@ impl Auth {
         Ok(Proof::Secret(sha256(secret.as_bytes())))
     }
 
-    /// The bot of a token that is good and was not rotated away.
+    /// The bot of a valid token that was not rotated.
     fn owner(&self, token: &str) -> Option<BotId> {
         let bearer = self.secrets.now().tokens.verify(token)?;
         (self.rotations.standing(bearer) != Standing::Ended).then_some(bearer.bot)
     }
 
-    /// Whose requests these are to be counted as. A secret is yet to be looked up: eight bytes of its
-    /// hash tell it from others, and nobody whose it is.
+    /// The credential that the limits count. A secret is not yet looked up: eight bytes of its hash
+    /// distinguish it from others without its owner.
     pub(crate) fn counted_as(&self, req: &ServiceRequest) -> Option<String> {
         let proof = self.offered(req.headers()).ok()?;
         // Verified once a request.
@@ -195,7 +195,7 @@ impl Auth {
         let given = sha256(token.as_bytes());
         let secrets = self.secrets.now();
         let mut is_one = Choice::from(0);
-        // All of them, so that the time tells nothing.
+        // All of them, so that the time reveals nothing.
         for known in &secrets.admin_tokens_sha256 {
             is_one |= given.ct_eq(known);
         }
@@ -223,7 +223,7 @@ fn tell<T: 'static>(req: &HttpRequest, who: T) {
     req.extensions_mut().insert(who);
 }
 
-/// Who was let in: a handler that wants to know must have a row that asks for it.
+/// The authenticated caller; the endpoint's row must require authentication.
 macro_rules! told_by_admit {
     ($($who:ty),*) => {$(
         impl FromRequest for $who {
@@ -233,7 +233,7 @@ macro_rules! told_by_admit {
             fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
                 let told = req.extensions_mut().remove::<$who>();
                 ready(told.ok_or_else(|| {
-                    ApiError::Internal("the endpoint's row does not ask who this is".to_owned())
+                    ApiError::Internal("the endpoint's row requires no authentication".to_owned())
                 }))
             }
         }
@@ -255,13 +255,13 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
 pub(crate) struct AuthenticatedOperator(pub(crate) Operator);
 
 impl AuthenticatedOperator {
-    /// What its idempotency keys are scoped to.
+    /// The scope of its idempotency keys.
     pub(crate) fn scope(&self) -> String {
         format!("operator:{}", self.0)
     }
 }
 
-/// Who the operator says they are.
+/// The name that the operator claims.
 fn named(headers: &HeaderMap) -> Result<Operator, ApiError> {
     let name = match headers.get(OPERATOR) {
         None => OPERATOR_DEFAULT,

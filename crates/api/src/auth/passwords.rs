@@ -1,18 +1,18 @@
 //! API keys as argon2id hashes, with a bound on how many are computed at once.
 //!
 //! Parameters are the second of the five equal choices in OWASP's Password Storage Cheat Sheet for
-//! argon2id: 19 MiB, two passes, one lane. An API key has 256 random bits, which no hash could make
-//! guessable; the cost is there for keys that somebody chose, as in `.env.bots`. Of the five this one
-//! is the middle between memory (two at once take 38 MiB) and time (about 25 ms on one core).
+//! argon2id: 19 MiB, two passes, one lane. An API key has 256 random bits, which need no slow hash;
+//! the cost protects keys that a person chose, as in `.env.bots`. Of the five variants this one is
+//! the middle between memory (two at once take 38 MiB) and time (about 25 ms on one core).
 //!
-//! Requests never hash on the threads that serve them: blocking threads do, as many at once as
-//! [`super::queue`] has turns, so that no flood of logins takes more of the blocking pool, or more memory.
-//! Whom the queue has no place for is turned away with a 429.
+//! Hashes run on blocking threads and not on those that serve requests. [`super::queue`] limits how
+//! many run at once, so that a flood of logins cannot take more of the blocking pool or more
+//! memory. Whom the queue has no place for is turned away with a 429.
 //!
-//! A login costs one hash whatever comes of it, so that a failure takes no more of the queue than a
-//! success, and the time tells nobody which bots there are or which of them have two keys. For that a bot's
-//! next key is hashed under the salt of the one before it: one computation is compared with
-//! both. The salt still tells bots apart, which is what it is for.
+//! Every login costs one hash, so that a failure takes no more of the queue than a success, and the
+//! time does not reveal which bots exist or have two keys. For that a bot's next key is hashed
+//! under the salt of the one before it: one computation is compared with both. The salt still
+//! differs between bots.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -30,24 +30,24 @@ const PASSES: u32 = 2;
 const LANES: u32 = 1;
 const SALT_BYTES: usize = 16;
 /// Above 32 MiB the allocator maps memory and returns it to the system when it is freed; below, it
-/// may keep it for good. What is reserved and not touched costs nothing.
+/// may keep it. Reserved but untouched memory costs nothing.
 const RESERVED_BLOCKS: usize = 33 * 1024;
 
 /// Hashes and verifies API keys off the request threads.
 pub(crate) struct Passwords {
     queue: Queue,
     known: Known,
-    /// The hash of a key that nobody has: what a stranger's key is verified against, so that it
-    /// takes as long as anybody's.
+    /// A dummy hash: the key of an unknown bot is verified against it, so that this takes as long
+    /// as for a known one.
     nobody: String,
 }
 
-/// What a login is checked against.
+/// The stored hashes for a login.
 #[derive(Clone, Copy)]
 pub(crate) struct Hashes<'a> {
     pub(crate) bot: BotId,
     pub(crate) current: &'a str,
-    /// Rotated away, and still good.
+    /// Rotated, but still valid.
     pub(crate) predecessor: Option<&'a str>,
 }
 
@@ -108,7 +108,7 @@ impl Passwords {
             retry_after_seconds: 1,
         })?;
         let working = tokio::task::spawn_blocking(move || {
-            // Moved here: it lasts until the work ends, even if nobody waits for it any more.
+            // Moved here: it lasts until the work ends, even if the caller no longer waits.
             let _turn = turn;
             work()
         });
@@ -124,7 +124,7 @@ pub(crate) enum Proven {
     Predecessor,
 }
 
-/// A hash to verify against, and what it proves: nothing, if it is nobody's.
+/// A hash to verify against, and what it proves; the dummy proves nothing.
 struct Candidate {
     hash: String,
     proves: Option<Proven>,
@@ -203,7 +203,7 @@ fn parsed(stored: &str) -> Result<PasswordHash, PasswordError> {
     PasswordHash::new(stored).map_err(wrong)
 }
 
-/// What the key comes to under the settings of a stored hash.
+/// The hash of the key with the settings of a stored hash.
 fn output_of(key: &[u8], stored: &str) -> Result<Output, PasswordError> {
     let stored = parsed(stored)?;
     let (Some(salt), Some(expected)) = (stored.salt, stored.hash) else {
@@ -276,7 +276,7 @@ mod tests {
         let theirs = cheap.hash_password_with_salt(b"ldk_1", &[7; 16]).unwrap().to_string();
         assert!(verify(b"ldk_1", &theirs).unwrap());
         assert!(!verify(b"ldk_2", &theirs).unwrap());
-        // A bot's next key is hashed at today's cost, whatever its last one was.
+        // A bot's next key is hashed at today's cost, regardless of the last one.
         let next = hash(b"ldk_2", Some(&theirs)).unwrap();
         assert!(next.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
     }
@@ -307,7 +307,7 @@ mod tests {
         let old = Some(before.as_str());
         for (predecessor, known) in [(None, false), (None, true), (old, true)] {
             assert_eq!(cost("ldk_wrong", predecessor, known), (None, 1));
-            // Not even the key behind nobody's hash opens anything.
+            // Even the key of the dummy hash is refused.
             assert_eq!(cost("?", predecessor, known), (None, 1));
         }
         assert_eq!(cost("ldk_before", None, true), (None, 1));
@@ -334,7 +334,7 @@ mod tests {
         assert_eq!(proven.unwrap(), Some(Proven::Current));
         let knows = |key: &str| passwords.known.knows(BotId(7), key, Instant::now());
         assert!(knows("ldk_1"));
-        // A key that was good once is not a proof for ever.
+        // A key that was valid once is not valid forever.
         let other = passwords.hash(asker, "ldk_2", None).await.unwrap();
         let rotated = Hashes { current: &other, ..hashes };
         let proven = passwords.prove(ADDRESS, "ldk_1", Some(rotated)).await;

@@ -1,7 +1,7 @@
 //! Which logins succeeded lately, so that a bot which proved itself finds a place in a full queue.
 //!
-//! A login is known again by a keyed hash of bot and API key, which whoever only names the bot cannot make.
-//! It is still verified like any other: what is known here buys a place and no token.
+//! A repeated login is recognised by a keyed hash of bot and API key, which a caller with only the bot's name
+//! cannot compute. It is still verified like any other: this only gives a place in the queue, not a token.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -46,7 +46,7 @@ impl Proven {
         when.insert(name, now);
     }
 
-    /// A key that is good no more is nobody's.
+    /// An invalid key belongs to no bot.
     pub(crate) fn forget(&self, bot: BotId, api_key: &str) {
         let name = self.name(bot, api_key);
         let mut when = self.when.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,14 +1,14 @@
-//! Who waits for a password's hash, and who is turned away.
+//! The queue for password hashes, and which login it drops.
 //!
-//! Hashing has few places, and a flood of logins must not take them all from others. So the queue is
-//! shared by address: when it is full, whoever comes next takes the place of the last one of whom most
-//! wait, and is turned away only where nobody has more waiting than they. Whoever has one IPv6 address may
-//! have a /64, a /56 or a /48 of them: the most crowded /48 gives way first, in it the most crowded
-//! /56, and in that the most crowded /64.
+//! Hashing has few places, and a flood of logins must not take them all from others. So the queue
+//! is shared by address: if it is full, a new login replaces the last one of the address with the
+//! most waiting logins, and is refused only if no other address has more waiting than its own. An
+//! owner of one IPv6 address may have a whole /64, /56 or /48: a login is dropped from the most
+//! crowded /48, in it from the most crowded /56, and in that from the most crowded /64.
 //!
-//! Against somebody with as many addresses as there are places that does not help. Some places are
-//! therefore for bots that proved themselves lately ([`super::proven`]). These are served first, but
-//! every third turn is for the others: who has never logged in must get in as well.
+//! This does not help against an attacker with as many addresses as there are places. Some places
+//! are therefore for bots that proved themselves lately ([`super::proven`]). These are served
+//! first, but every third turn is for the others: a first login must also be possible.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -21,17 +21,17 @@ use crate::address::neighbourhoods;
 
 /// Hashes computed at once: each takes a core and 19 MiB.
 const AT_ONCE: usize = 2;
-/// Who waits, at most. At some twenty hashes a second and core a longer queue would outlast its
-/// requests' time.
+/// The most waiting logins. At some twenty hashes a second and core a longer queue would outlast
+/// its requests' time.
 const WAITING_MAX: usize = 64;
-/// Places beside those, for bots that proved themselves lately.
+/// Further places, for bots that logged in lately.
 const PROVEN_MAX: usize = 16;
-/// Turns that they get one after the other while somebody else waits.
+/// Turns that they get in a row while others wait.
 const PROVEN_IN_A_ROW: u32 = 2;
 /// How many of these places one bot takes.
 const PROVEN_OF_ONE_MAX: usize = 2;
 
-/// Who wants a hash.
+/// The caller of a hash.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asker {
     pub(crate) address: Option<IpAddr>,
@@ -66,7 +66,7 @@ struct Waiting {
     turn: oneshot::Sender<Turn>,
 }
 
-/// The right to compute hashes, one after the other. Whoever is next gets it when it is dropped.
+/// The right to compute hashes, one after the other. When it is dropped, the next one gets it.
 pub(crate) struct Turn(Option<Queue>);
 
 impl Drop for Turn {
@@ -88,7 +88,7 @@ impl Queue {
         })))
     }
 
-    /// Waits for a turn; `None` for whoever is turned away, at once or when others came who have less.
+    /// Waits for a turn; `None` if refused, at once or later in favour of a less crowded address.
     pub(crate) async fn turn(&self, asker: Asker) -> Option<Turn> {
         let turn = {
             let mut state = self.state();
@@ -109,7 +109,7 @@ impl Queue {
         let next = self.state().next();
         let Some(mut next) = next else { return };
         let mut turn = Turn(Some(self.clone()));
-        // Whoever has gone leaves it to the next one.
+        // If the caller has gone, the next one gets it.
         while let Err(mut unused) = next.turn.send(turn) {
             unused.0 = None;
             let Some(another) = self.state().next() else {
@@ -137,7 +137,7 @@ impl State {
         seated.is_ok().then_some(receiver)
     }
 
-    /// Who is served next. Without anybody the turn is free for whoever comes.
+    /// The next caller. If none waits, the turn is free.
     fn next(&mut self) -> Option<Waiting> {
         if self.proven_in_a_row < PROVEN_IN_A_ROW
             && let Some(proven) = self.proven.pop()
@@ -168,7 +168,7 @@ impl Lane {
         }
         if self.waiting.len() >= self.max {
             match self.crowded_out_by(&newcomer) {
-                // Its request is told, because nobody can give it a turn any more.
+                // Its request is notified, because it can no longer get a turn.
                 Some(last) => drop(self.waiting.remove(last)),
                 None => return Err(newcomer),
             }
@@ -177,10 +177,10 @@ impl Lane {
         Ok(())
     }
 
-    /// By turns who waited longest, and who waited longest where fewest come from: so nobody waits behind a
-    /// whole crowd, and no crowd waits for ever.
+    /// Alternately the longest waiting one of all, and the longest waiting one of the least crowded
+    /// address: so no caller waits behind a whole crowd, and no crowd waits forever.
     fn pop(&mut self) -> Option<Waiting> {
-        // Whoever has gone must not use up a turn of their lane.
+        // A caller that has gone must not use up a turn of its lane.
         self.waiting.retain(|waiting| !waiting.turn.is_closed());
         self.served = self.served.wrapping_add(1);
         let at = if self.served.is_multiple_of(2) { 0 } else { self.least_crowded()? };
@@ -209,7 +209,8 @@ impl Lane {
             for at in &crowd {
                 *counts.entry(place(*at)).or_default() += 1;
             }
-            // Of equally crowded ones the one with the newcomer, so that nobody is sent away for nothing.
+            // Of equally crowded ones the one with the newcomer, so that no other is refused
+            // unnecessarily.
             let most = counts.values().copied().max()?;
             let is_crowded = |at: &&usize| counts.get(&place(**at)) == Some(&most);
             let chosen = place(*crowd.iter().rev().find(is_crowded)?);
@@ -315,7 +316,7 @@ mod tests {
     fn who_proved_themselves_lately_has_a_place_and_comes_first() {
         let (queue, mut turns, mut flood) = full(|at| format!("198.51.100.{at}"));
         let mut stranger = ask(&queue, "192.0.2.9", None);
-        assert!(is_turned_away(&mut stranger), "everybody has one place");
+        assert!(is_turned_away(&mut stranger), "each has one place");
         let mut known = ask(&queue, "192.0.2.9", Some(7));
         assert!(waits(&mut known));
         let mut more: Vec<_> = (0..5).map(|_| ask(&queue, "192.0.2.9", Some(7))).collect();
@@ -332,7 +333,7 @@ mod tests {
         let mut proven = Vec::new();
         let mut served = 0;
         for turn in 1..=12 {
-            // Whoever of them was served is followed by another one: their lane is always full.
+            // Each served one is followed by another: their lane is always full.
             while queue.state().proven.waiting.len() < PROVEN_MAX {
                 let bot = i64::try_from(proven.len()).unwrap();
                 proven.push(ask(&queue, "192.0.2.9", Some(bot)));

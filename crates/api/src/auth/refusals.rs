@@ -1,8 +1,8 @@
 //! Refused credentials on their way to the audit log.
 //!
-//! The log is for ever, and anybody may send a wrong key: it gets one row a minute for each bot, and
-//! one for the operator's token, with a count. Rows that are pending are lost with the process; what
-//! they would tell has no effects.
+//! The log is kept forever, and any client may send a wrong key: so it gets at most one row a
+//! minute for each bot and for the operator's token, with a count. Pending rows are lost with the
+//! process; they have no effects.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -35,7 +35,7 @@ impl Refusals {
         counted.pending = counted.pending.saturating_add(count);
     }
 
-    /// What a row is due for.
+    /// The subject of a row.
     pub(crate) fn due(&self, now: Instant) -> Vec<(Refused, u64)> {
         let over = |row: Instant| now.saturating_duration_since(row) >= BETWEEN_ROWS;
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);

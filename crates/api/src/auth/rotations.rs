@@ -1,4 +1,4 @@
-//! Which tokens a rotation ended, known without asking anybody.
+//! Tokens revoked by a rotation, in memory.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
@@ -13,14 +13,14 @@ use super::tokens::{Bearer, TOKEN_SECONDS};
 /// minute for a login that was under way.
 pub(crate) const REMEMBERED: Duration = Duration::from_secs(TOKEN_SECONDS.unsigned_abs() + 60);
 
-/// The bots that rotated of late. Anybody else's token is as good as its signature.
+/// The bots that rotated recently. For other bots the signature of a token is enough.
 #[derive(Default)]
 pub(crate) struct Rotations(RwLock<HashMap<BotId, Known>>);
 
 struct Known {
     /// The number of the credentials in force.
     version: i64,
-    /// Until when those before are good.
+    /// Until when the former credentials are valid.
     old_until: Instant,
     learnt: Instant,
 }
@@ -47,7 +47,7 @@ impl Rotations {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, known| now.duration_since(known.learnt) <= REMEMBERED);
         for rotation in recent {
-            // What was read before a rotation in this process must not undo it.
+            // An older read must not undo a rotation in this process.
             let newer =
                 known.get(&rotation.bot).is_none_or(|known| known.version <= rotation.version);
             if newer {

@@ -1,4 +1,4 @@
-//! Tokens: short-lived JWTs (HS256) that are verified without asking anybody.
+//! Tokens: short-lived JWTs (HS256), verified without a query.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ApiError;
 use crate::keys::{Key, KeyRing, hex, sha256};
 
-/// How long a token is good for: 30 minutes.
+/// The lifetime of a token: 30 minutes.
 pub(crate) const TOKEN_SECONDS: i64 = 30 * 60;
 const ISSUER: &str = "ledgerdome";
 const AUDIENCE: &str = "arena";
@@ -37,7 +37,7 @@ struct Claims {
     ver: i64,
 }
 
-/// What a token says of its bearer.
+/// The claims of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bearer {
     pub(crate) bot: BotId,
@@ -45,7 +45,7 @@ pub(crate) struct Bearer {
     pub(crate) version: i64,
 }
 
-/// Names a key without telling it.
+/// Identifies a key without revealing it.
 fn key_id(key: &Key) -> String {
     hex(&sha256(key.bytes())[..8])
 }
@@ -68,7 +68,7 @@ impl Tokens {
         }
     }
 
-    /// A token for `bearer`, good for [`TOKEN_SECONDS`], or for `at_most` if that is less.
+    /// A token for `bearer`, valid for [`TOKEN_SECONDS`], or for `at_most` if that is less.
     pub(crate) fn issue(
         &self,
         bearer: Bearer,
@@ -91,20 +91,20 @@ impl Tokens {
         Ok(TokenAnswer { access_token, token_type: TokenType::Bearer, expires_in: seconds })
     }
 
-    /// Whether it is a JWT at all, if only by its form.
+    /// Whether it has the form of a JWT.
     pub(crate) fn is_of_their_form(token: &str) -> bool {
         jsonwebtoken::decode_header(token).is_ok()
     }
 
-    /// For how many seconds a token of ours is still good, by what it says itself: who made it is not looked
-    /// at. `None` for what is no token.
+    /// The remaining lifetime of one of our tokens in seconds, by its own claims; the signature is
+    /// not checked. `None` for an invalid token.
     pub(crate) fn seconds_left(token: &str) -> Option<i64> {
         let claims = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(token).ok()?;
         Some(claims.exp.saturating_sub(seconds_now()).max(0))
     }
 
-    /// Whom a token stands for; `None` if it was not made here, or is over. Whether its credentials
-    /// were rotated away is another question.
+    /// The bot of a token; `None` if it was not issued here, or has expired. Whether its
+    /// credentials were rotated away is another question.
     pub(crate) fn verify(&self, token: &str) -> Option<Bearer> {
         let named = jsonwebtoken::decode_header(token).ok()?.kid?;
         let (_, key) = self.decoding.iter().find(|(kid, _)| *kid == named)?;
@@ -193,7 +193,7 @@ mod tests {
         let (old, new) = (tokens(7, &[]), tokens(8, &[6, 7]));
         assert_eq!(new.verify(&issue(&old)), Some(MIA));
         assert_eq!(tokens(8, &[6]).verify(&issue(&old)), None);
-        // What is new is signed with the new one.
+        // New tokens are signed with the new key.
         assert_eq!(old.verify(&issue(&new)), None);
         // A listed key's name does not help a token that another key signed.
         let mut header = Header::new(Algorithm::HS256);

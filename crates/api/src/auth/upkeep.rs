@@ -1,5 +1,4 @@
-//! What credentials need done besides requests: learning of rotations by other processes, and
-//! writing refusals down.
+//! Background work for credentials: reading rotations by other processes, and recording refusals.
 
 use std::future::Future;
 use std::io;

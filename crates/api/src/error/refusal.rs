@@ -1,4 +1,4 @@
-//! What is told of a rule's refusal.
+//! The answer to a rule's refusal.
 
 use ledger_core::Refusal;
 use serde_json::{Map, Value, json};
@@ -46,7 +46,7 @@ pub(super) fn members(value: Value) -> Map<String, Value> {
     }
 }
 
-/// What a refusal that has to do with markets adds: the field at fault, and its numbers.
+/// The members of a refusal by a market: the wrong field, and its figures.
 fn of_market(refusal: &Refusal) -> Value {
     match refusal {
         Refusal::AnswerUnaffordable { cost, balance } => {

@@ -1,5 +1,4 @@
-//! What is counted in this process alone, for when Redis cannot be asked, and for what is not worth
-//! asking it.
+//! Counts in this process only, for outages of Redis, and for requests that are not worth a query.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use cache::limits::rate::{Use, Verdict};
 
-/// Names that are told apart. Beyond these, newcomers share one.
+/// Names that are counted separately. Beyond these, newcomers share one.
 const NAMES_MAX: usize = 20_000;
-/// How often a full table is looked through for what is over.
+/// How often a full table is searched for expired names.
 const SWEEP_MICROS: u64 = 1_000_000;
 const THE_REST: &str = "";
 
-/// Rates, counted in memory that is bounded whoever asks.
+/// Rates, counted in bounded memory.
 pub(crate) struct LocalLimits {
     start: Instant,
     counted: Mutex<Counted>,
@@ -21,7 +20,7 @@ pub(crate) struct LocalLimits {
 
 #[derive(Default)]
 struct Counted {
-    /// By when a name has paid for what it used, in microseconds since the start.
+    /// When a name's used requests are available again, in microseconds since the start.
     paid_by: HashMap<Box<str>, u64>,
     swept: u64,
 }
@@ -75,7 +74,7 @@ impl Counted {
         })
     }
 
-    /// Looks through a full table at most once a second: it must not become what costs most.
+    /// Searches a full table at most once a second, because this is expensive.
     fn make_room(&mut self, now: u64, names_max: usize) {
         let due = now.saturating_sub(self.swept) >= SWEEP_MICROS;
         if self.paid_by.len() >= names_max && due {

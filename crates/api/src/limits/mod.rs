@@ -1,15 +1,16 @@
-//! How much a client may ask for, and what becomes of a request when nobody can count.
+//! Rate limits of clients, and what happens if Redis cannot count.
 //!
 //! Before its handler runs, each request is counted in Redis under its address, its credential and,
-//! where it costs a password's hash, its kind: in one script, under all or none
-//! ([`cache::limits::rate`]). An action is counted by this process alone: the observation that it needs
-//! was counted in Redis, and a question more to Redis costs a tenth of all wagers. While Redis cannot count, reads go on under the same rates, counted by
-//! this process; whatever moves money, lets somebody in or makes an observation is refused with 503,
-//! because it could neither be counted nor, for the most part, be done.
+//! where it costs a password's hash, its kind: one script counts all of them or none
+//! ([`cache::limits::rate`]). Only this process counts an action: the observation that it needs was
+//! counted in Redis, and one more query would cost a tenth of the wagers' throughput. While Redis
+//! cannot count, this process counts reads under the same rates. Requests that move money, log in
+//! or create an observation are refused with 503, because they could not be counted and most of
+//! them could not be done.
 //!
-//! Answers tell where a client stands by `RateLimit-Policy` and `RateLimit` as in
-//! draft-ietf-httpapi-ratelimit-headers-10: the policies that counted this request, and what is left
-//! under the tightest (`r` more requests, all of its quota again in `t` seconds).
+//! Answers show a client's state by `RateLimit-Policy` and `RateLimit` as in
+//! draft-ietf-httpapi-ratelimit-headers-10: the policies that counted this request, and what is
+//! left under the tightest (`r` more requests, all of its quota again in `t` seconds).
 
 mod local;
 mod redis;
@@ -51,22 +52,22 @@ pub(crate) struct Limiter {
 /// How a request is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// Costs nothing, and must be answered whatever happens.
+    /// Costs nothing, and must always be answered.
     Free,
     /// Answered out of this process, or about Redis itself: counted here.
     Local,
     Read,
-    /// Good for nothing without an observation, and whoever made that was counted in Redis: counted here,
-    /// because a wager must not wait for Redis twice.
+    /// Needs an observation, whose request was counted in Redis: counted here, because a wager must
+    /// not wait for Redis twice.
     Action,
-    /// Everything that is not safe to do when nobody can count.
+    /// Everything that is not safe without counting.
     Write,
     Login,
     Registration,
 }
 
 impl Class {
-    /// What a method says; endpoints may say otherwise.
+    /// The default of a method; endpoints may override it.
     pub(crate) fn of(method: &Method) -> Class {
         match *method {
             Method::GET => Class::Read,
@@ -111,14 +112,14 @@ impl Allowance {
     }
 }
 
-/// A refusal with what its answer's headers say.
+/// A refusal with the headers of its answer.
 pub(crate) struct OverLimit {
     pub(crate) error: ApiError,
     pub(crate) allowance: Allowance,
 }
 
 impl OverLimit {
-    /// The error, for a handler to answer; the headers of that answer are told of the limit.
+    /// The error for a handler's answer, whose headers get the limit.
     pub(crate) fn told(self, req: &HttpRequest) -> ApiError {
         req.extensions_mut().insert(self.allowance);
         self.error
@@ -147,7 +148,7 @@ impl Limiter {
         self.redis.is_down()
     }
 
-    /// Finds out who asks, and whether they may.
+    /// Finds the caller's class, and whether the request is within its limits.
     pub(crate) async fn pass(
         &self,
         req: &ServiceRequest,
@@ -180,8 +181,8 @@ impl Limiter {
         judge(&counted, verdict)
     }
 
-    /// Counts a login for a bot, which has one name here. By address as well: if all of a bot's logins were
-    /// counted as one, anybody could keep it out.
+    /// Counts a login for a bot, which has one name here. Also by address: if all logins of a bot
+    /// had one count, any client could lock it out.
     pub(crate) async fn login(
         &self,
         address: Option<IpAddr>,
@@ -233,7 +234,7 @@ impl Limiter {
                 Some(("credential", whose, rate))
             }),
         };
-        // What an outage used up of a process's own counts must not keep agents from acting.
+        // Local counts of an outage must not stop agents afterwards.
         let line = match class {
             Class::Action => "action:",
             _ => "",
@@ -274,11 +275,11 @@ fn judge(counted: &[Counted], verdict: Option<Verdict>) -> Result<Allowance, Ove
         return Ok(allowance);
     };
     let detail = match counted.get(by).map_or("", |it| it.policy) {
-        "credential" => "This bot sends too many requests. Wait as long as Retry-After says.",
-        "logins" => "Too many logins from this address. A token is good for 30 minutes: keep it.",
-        "logins-per-bot" => "Too many logins of this bot. A token is good for 30 minutes: keep it.",
+        "credential" => "This bot sends too many requests. Wait for the time in Retry-After.",
+        "logins" => "Too many logins from this address. Keep a token: it lasts 30 minutes.",
+        "logins-per-bot" => "Too many logins of this bot. Keep a token: it lasts 30 minutes.",
         "registrations" => "Too many registrations from this address.",
-        _ => "This address sends too many requests. Wait as long as Retry-After says.",
+        _ => "This address sends too many requests. Wait for the time in Retry-After.",
     };
     let error = ApiError::TooManyRequests { detail, retry_after_seconds: seconds(retry_after) };
     Err(OverLimit { error, allowance })
@@ -291,7 +292,7 @@ fn unavailable() -> OverLimit {
     }
 }
 
-/// Whole seconds, upwards and at least one: who comes back then is let in.
+/// Whole seconds, rounded up and at least one: a retry after that succeeds.
 fn seconds(time: Duration) -> u64 {
     let part = u64::from(time.subsec_nanos() > 0);
     time.as_secs().saturating_add(part).max(1)

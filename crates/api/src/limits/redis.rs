@@ -1,9 +1,9 @@
-//! Counting in Redis: together with whoever else asks, and not at all while Redis is dead.
+//! Counting in Redis: several requests in one query, and none while Redis does not answer.
 //!
 //! Answers of wagers that shared a commit go out together, and so the next requests come in
-//! together. Those that come while Redis is being asked go into the next question, which costs
-//! little more than one of them. After a failure nobody asks any more, until a probe in the
-//! background has counted something again: a dead Redis costs nobody any time.
+//! together. Requests that arrive during a query go into the next query, which costs little more
+//! than one of them. After a failure no request queries Redis until a background probe has counted
+//! successfully: a failed Redis does not delay requests.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ use super::Counted;
 const ANSWER_MILLIS: u64 = 1_000;
 /// How often a Redis that failed is tried again.
 const PROBE_MILLIS: u64 = 250;
-/// Requests of one question: it keeps everybody else's waiting for a fraction of a millisecond.
+/// The most requests of one query: it delays the others for a fraction of a millisecond.
 const TOGETHER_MAX: usize = 128;
 
 /// Redis, for limits.
@@ -29,7 +29,7 @@ pub(crate) struct SharedRedis(Arc<Shared>);
 
 struct Shared {
     cache: Cache,
-    /// Where Redis is asked: not where a request runs, which may end before the others' answer.
+    /// The task that queries Redis: not a request's own, which may end before the others' answer.
     runtime: Handle,
     down: AtomicBool,
     line: Mutex<Line>,
@@ -62,7 +62,7 @@ impl SharedRedis {
         self.0.down.load(Ordering::Relaxed)
     }
 
-    /// Counts a request under all of its policies, or none; `None` when Redis cannot be asked.
+    /// Counts a request under all of its policies, or none; `None` if Redis cannot be queried.
     pub(crate) async fn admit(&self, counted: &Arc<[Counted]>) -> Option<Verdict> {
         let shared = &self.0;
         if shared.down.load(Ordering::Relaxed) {
@@ -87,7 +87,7 @@ impl Shared {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks until nobody waits.
+    /// Queries until no request waits.
     async fn ask_for_all(self: Arc<Self>) {
         while let Some(together) = self.next() {
             let uses: Vec<Vec<Use<'_>>> = together
@@ -98,7 +98,7 @@ impl Shared {
             match ask(&self.cache, &requests).await {
                 Ok(verdicts) => {
                     for (waiting, verdict) in together.into_iter().zip(verdicts) {
-                        // Whoever asked may have gone; it was counted all the same.
+                        // The caller may have gone; its request was counted anyway.
                         let _ = waiting.verdict.send(verdict);
                     }
                 }
@@ -107,7 +107,7 @@ impl Shared {
         }
     }
 
-    /// The next ones that wait; nobody waits for a Redis that is down.
+    /// The next waiting ones; none waits while Redis is down.
     fn next(&self) -> Option<Vec<Waiting>> {
         let mut line = self.line();
         if self.down.load(Ordering::Relaxed) {
@@ -128,7 +128,7 @@ impl Shared {
         warn!(error, "Redis cannot count: this process counts reads, and nothing else is accepted");
         let shared = Arc::clone(self);
         self.runtime.spawn(async move {
-            // Not a PING: a Redis that is out of memory or read-only still answers that.
+            // Not a PING: a Redis that is out of memory or read-only still answers it.
             let probe =
                 Use { name: "probe", rate: Rate::per_minute(RATE_PER_MINUTE_MAX, u32::MAX) };
             loop {

@@ -1,4 +1,4 @@
-//! How much one client may ask for, as the operator sets it.
+//! The operator's limits for one client.
 
 use cache::limits::rate::{RATE_PER_MINUTE_MAX, Rate};
 use daemon::config::Reader;
@@ -6,7 +6,7 @@ use daemon::config::Reader;
 /// Rates of one client each; `None` is no limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientLimits {
-    /// Requests of one address, whoever sends them.
+    /// Requests of one address.
     pub address: Option<Rate>,
     /// Requests of one bot's token, or of one secret.
     pub credential: Option<Rate>,

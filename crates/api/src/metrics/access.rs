@@ -1,10 +1,9 @@
-//! Who may read `GET /metrics`: whoever shows the token, where one is set, else clients of the
-//! operator's network, as long as it is known that they are there.
+//! Access to `GET /metrics`: by the token, if one is set, else for clients that are certainly in
+//! the operator's network.
 //!
-//! A proxy makes everybody a client of its own address. Of one that is declared it is known, and what
-//! it says of its client decides; of one that says nothing its address is nobody's. One that is not
-//! declared is known by what it leaves on a request, if it leaves anything. Against one that leaves
-//! nothing only the token helps.
+//! Behind a proxy every client has the proxy's address. If the proxy is declared, the client that it names
+//! decides; if it names none, access is refused. An undeclared proxy is recognised by its traces on a request, if
+//! there are any. Against one that leaves nothing only the token helps.
 
 use std::net::IpAddr;
 
@@ -19,7 +18,7 @@ use crate::auth;
 use crate::error::ApiError;
 use crate::keys::sha256;
 
-/// What proxies add to what they pass on, beside everything that begins with [`X_FORWARDED`].
+/// Headers that proxies add, besides everything that begins with [`X_FORWARDED`].
 const TRACES: [&str; 7] = [
     "forwarded",
     "via",
@@ -32,12 +31,12 @@ const TRACES: [&str; 7] = [
 const TOKEN_MIN_CHARS: usize = 24;
 const X_FORWARDED: &str = "x-forwarded-";
 
-/// Who may read metrics.
+/// Access to metrics.
 #[derive(Clone)]
 pub struct MetricsAccess {
-    /// Whoever is there may, unless there is a token.
+    /// Clients there have access, unless there is a token.
     pub operators: Networks,
-    /// Whoever shows it may, wherever they are, and nobody else.
+    /// Clients with it have access from anywhere, and no others.
     pub token: Option<SecretString>,
 }
 
@@ -49,8 +48,8 @@ impl MetricsAccess {
         }
     }
 
-    /// Lets a request in that shows the token or, where there is none, whose client is known to be in the
-    /// operator's network. Else it says what is missing.
+    /// Accepts a request with the token or, if none is set, from a client that is certainly in the operator's
+    /// network. Otherwise the error says what is missing.
     pub(crate) fn admit(
         &self,
         proxies: &Proxies,
@@ -75,7 +74,7 @@ impl MetricsAccess {
         if proxies.trusts(client) {
             return refused(
                 "Metrics are for the operator's network (OPERATOR_NETWORKS), and a proxy's address \
-                 (TRUSTED_PROXIES) does not tell who asks. METRICS_TOKEN would.",
+                 (TRUSTED_PROXIES) does not identify the client. METRICS_TOKEN would.",
             );
         }
         if self.operators.contain(client) {
@@ -92,14 +91,12 @@ fn shown(token: &SecretString, headers: &HeaderMap) -> Result<(), ApiError> {
     if sha256(given.as_bytes()).ct_eq(&expected).into() {
         Ok(())
     } else {
-        Err(ApiError::unauthorized(
-            "Metrics are for who sends `Authorization: Bearer <METRICS_TOKEN>`.",
-        ))
+        Err(ApiError::unauthorized("Metrics need `Authorization: Bearer <METRICS_TOKEN>`."))
     }
 }
 
-/// Whether somebody passed the request on who left a trace. HTTP/1.0 is one: what scrapes is newer, and
-/// nginx speaks it to whom it passes requests on unless its `proxy_http_version` says otherwise.
+/// Whether the request has traces of a proxy. HTTP/1.0 is one: scrapers use newer versions, and
+/// nginx passes requests on with 1.0 unless `proxy_http_version` is set.
 fn is_forwarded(version: Version, headers: &HeaderMap) -> bool {
     version < Version::HTTP_11
         || headers.keys().any(|name| {
@@ -202,14 +199,14 @@ mod tests {
             (XForwardedFor, &[("x-forwarded-for", "unknown")], 403),
             (XForwardedFor, &[("x-forwarded-for", "_hidden")], 403),
             (XForwardedFor, &[("x-forwarded-for", "198.51.100.7, unknown")], 403),
-            // Of an address that is a proxy's, too, nobody knows who is behind it.
+            // A proxy's address does not identify the client behind it.
             (XForwardedFor, &[("x-forwarded-for", "127.0.0.1")], 403),
             (XForwardedFor, &[("x-forwarded-for", "unknown, 127.0.0.1")], 403),
             (XForwardedFor, &[("x-forwarded-for", "203.0.113.7")], 403),
             (XForwardedFor, &[("x-forwarded-for", "198.51.100.7, 203.0.113.7")], 403),
             (XForwardedFor, &[("x-forwarded-for", "198.51.100.7")], 200),
             (XForwardedFor, &[("x-forwarded-for", "203.0.113.7, 198.51.100.7")], 200),
-            // What it does not write came from the client.
+            // Other headers came from the client.
             (XForwardedFor, &[("forwarded", "for=198.51.100.7")], 403),
             (XForwardedFor, &[("x-real-ip", "198.51.100.7")], 403),
             (Forwarded, &[], 403),
@@ -229,13 +226,13 @@ mod tests {
         ];
         for (header, lines, expected) in cases {
             let declared = proxies("127.0.0.1", *header);
-            // How old the proxy's HTTP is says nothing about its client.
+            // The proxy's HTTP version says nothing about its client.
             for version in [Version::HTTP_10, Version::HTTP_11] {
                 let status = status(&local, &declared, "127.0.0.1", version, lines);
                 assert_eq!(status, *expected, "{header:?} {lines:?} {version:?}");
             }
         }
-        // Others of the operator's network still ask by themselves.
+        // Other clients of the operator's network still connect directly.
         let declared = proxies("127.0.0.1", XForwardedFor);
         assert_eq!(status(&local, &declared, "127.0.0.2", Version::HTTP_11, &[]), 200);
         let nowhere = local.admit(&declared, None, Version::HTTP_11, &HeaderMap::new());

@@ -15,7 +15,7 @@ const DEADLINE: &str = "2026-11-24T19:30:00Z";
 
 macro_rules! answers {
     ($($shape:ident = $example:expr;)+) => {
-        /// What is answered in this shape.
+        /// An answer of this shape.
         pub(crate) fn of(shape: &str) -> Option<Value> {
             Some(match shape {
                 $(stringify!($shape) => $example,)+
@@ -27,7 +27,7 @@ macro_rules! answers {
 
 macro_rules! requests {
     ($($shape:ident { $($name:literal = $example:expr;)+ })+) => {
-        /// What is sent in this shape, each under a name.
+        /// Requests of this shape, each under a name.
         pub(crate) fn sent(shape: &str) -> Vec<(&'static str, Value)> {
             match shape {
                 $(stringify!($shape) => vec![$(($name, $example)),+],)+

@@ -1,9 +1,9 @@
 //! The contract as an OpenAPI 3.1 document.
 //!
-//! Shapes come from the types that are really read and written ([`schemas`]); what can go wrong
-//! comes from [`ProblemKind`](api_types::ProblemKind); what an operation takes and answers comes from its row in
-//! the table of endpoints. Tests hold the examples against the types, and the committed `docs/openapi.json`
-//! against all of it.
+//! Shapes come from the types of requests and answers ([`schemas`]), problems from
+//! [`ProblemKind`](api_types::ProblemKind), and an operation's requests and answers from its row in
+//! the table of endpoints. Tests check the examples against the types, and the committed
+//! `docs/openapi.json` against the generated one.
 
 pub(crate) mod examples;
 mod parts;
@@ -25,14 +25,14 @@ const ABOUT: &str = "An economy for autonomous agents: each bot has a wallet wit
     request has its effects once and gets the same answer for 24 hours.";
 
 const TAGS: [(&str, &str); 8] = [
-    ("agents", "What an agent does: look, wager, answer for its costs."),
+    ("agents", "An agent's operations: observe, wager, report usage."),
     ("markets", "Questions about the outside world, and bets on them."),
-    ("bots", "Who is there, and how they come and go."),
-    ("ledger", "Every unit, with all that its hash covers."),
+    ("bots", "Registered bots, registration, revival and retirement."),
+    ("ledger", "Every entry, with all fields that its hash covers."),
     ("arena", "Figures in force, prices, standings, the feed."),
-    ("streams", "The same as it happens."),
-    ("operators", "What only the operator may do; each act leaves an audit row."),
-    ("service", "Whether all is well, and what an error means."),
+    ("streams", "Live events."),
+    ("operators", "Only for operators; each act is recorded in the audit log."),
+    ("service", "Health, and explanations of errors."),
 ];
 
 /// The document of these endpoints.
@@ -134,7 +134,7 @@ fn responses(endpoint: &Endpoint) -> Value {
     Value::Object(responses)
 }
 
-/// An empty list is said aloud: nobody is asked for anything.
+/// An empty list is written out: no credential is required.
 fn security(who: Who) -> Value {
     match who {
         Who::Anyone => json!([]),
@@ -259,8 +259,8 @@ mod tests {
         assert_eq!(dry, ["act", "answer", "bet", "betOnSeveral"].into());
     }
 
-    /// Each schema becomes a type of its name, and each schema within another one whose shape has
-    /// members a type of a name that nobody chose.
+    /// Each schema becomes a type of its name, and each nested schema with members becomes a type
+    /// with a generated name.
     #[test]
     fn every_shape_has_a_name_that_a_type_can_have() {
         let document = whole();
@@ -277,7 +277,8 @@ mod tests {
         }
     }
 
-    /// A macro of Rust hides `rename` from a derive easily, and the names of variants stand in the contract then.
+    /// A Rust macro can easily hide `rename` from a derive, and then the contract has the names of
+    /// variants.
     #[test]
     fn labels_are_those_on_the_wire_and_not_rust_names() {
         let document = whole();

@@ -1,4 +1,4 @@
-//! What many operations share: parameters, headers, security schemes, problems.
+//! Shared parts of operations: parameters, headers, security schemes, problems.
 
 use api_types::{
     AGENT_SECRET, HISTORY_POINTS_DEFAULT, HISTORY_POINTS_MAX, HISTORY_POINTS_MIN, IDEMPOTENCY_KEY,
@@ -64,15 +64,15 @@ pub(super) fn parameters() -> Value {
         "cursor": query("cursor", "A `next_cursor` of this same list.", cursor),
         "botStatus": query("status", "Only bots of this status.", schema_ref("BotStatus")),
         "marketStatus": query("status", "Only markets of this status. An `OPEN` one may be paused, or take \
-            bets no more: see `taking_bets`.", schema_ref("MarketStatus")),
+         no more bets: see `taking_bets`.", schema_ref("MarketStatus")),
         "marketSource": query("source", "Only markets of this source.", schema_ref("MarketSource")),
         "takingBets": query("taking_bets", "`true` shows only markets that take a bet or an answer at this \
             moment, unless the arena is paused: `OPEN`, before `bets_close_at`, not paused.",
             json!({ "type": "boolean", "default": false })),
         "predictionStatus": query("status", "Only predictions of this status.", schema_ref("PredictionStatus")),
-        "botId": query("bot_id", "The same as `bot`; both at once are refused.", handle.clone()),
+        "botId": query("bot_id", "The same as `bot`; it is an error to use both.", handle.clone()),
         "ofBot": query("bot", "Only those of this bot: an id or a handle.", handle.clone()),
-        "auditAction": query("action", "Only this action. Without it, all but what agents do themselves.",
+        "auditAction": query("action", "Only this action. Without it, all except agents' own actions.",
             json!({ "type": "string", "pattern": "^[A-Z_]{1,50}$", "example": "PAUSE_ARENA" })),
         "points": query("points", "The most points of a history.", json!({
             "type": "integer", "minimum": HISTORY_POINTS_MIN, "maximum": HISTORY_POINTS_MAX, "default": HISTORY_POINTS_DEFAULT,
@@ -80,11 +80,11 @@ pub(super) fn parameters() -> Value {
         "bot": path("bot", "An id or a handle.", handle, "momentum-mia"),
         "market": path("market", "A market's id.", uuid, "5f0e6c52-3f1b-4c3a-9d0e-2d0f1a9b7c11"),
         "evidence": path("evidence", "An id of evidence.", json!({ "type": "integer", "minimum": 1, "format": "int64" }), "12"),
-        "digest": path("digest", "The SHA-256 of a set of figures, in lower-case hex, as `rules` of a position \
-            or of GET /economy says it.", json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" }), &"ab".repeat(32)),
+        "digest": path("digest", "The SHA-256 of a set of figures, in lower-case hex, as in `rules` of a \
+         position or of GET /economy.", json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" }), &"ab".repeat(32)),
         "problem": path("name", "The last part of a problem's `type`.",
             one_of(ProblemKind::ALL.map(|kind| kind.facts().name)), "ticket-spent"),
-        "dryRun": query("dry_run", "`true` says what would happen, and does nothing.", json!({ "type": "boolean", "default": false })),
+        "dryRun": query("dry_run", "`true` only reports what would happen.", json!({ "type": "boolean", "default": false })),
         "since": query("since", "The position of an event: begin behind it.", position.clone()),
         "kinds": query("kinds", "Only these kinds, with commas between.",
             json!({ "type": "string", "pattern": format!("^({kind})(,({kind}))*$"), "example": "entry,post" })),
@@ -94,18 +94,18 @@ pub(super) fn parameters() -> Value {
         },
         "idempotencyKey": {
             "name": IDEMPOTENCY_KEY, "in": "header", "required": false, "schema": key(1),
-            "description": "Repeated under the same key, a request has its effects once; the first \
-                committed answer is repeated for 24 hours. A UUID is fine.",
+            "description": "A request repeated under the same key takes effect once; the first committed \
+             answer is repeated for 24 hours. A UUID is fine.",
         },
         "secretIdempotencyKey": {
             "name": IDEMPOTENCY_KEY, "in": "header", "required": false, "schema": key(SECRET_IDEMPOTENCY_KEY_CHARS_MIN),
-            "description": "As elsewhere, and because the answer holds secrets the key must be random: one that \
-                could be guessed is refused. A UUID of version 4 is fine. The answer is repeated to the same asker \
-                alone, and only while the credentials that it tells of are good.",
+            "description": "As elsewhere, and because the answer contains secrets the key must be random: a \
+             guessable key is refused. A UUID of version 4 is fine. The answer is repeated only to the same \
+             caller, and only while its credentials are valid.",
         },
         "operatorName": {
             "name": OPERATOR, "in": "header", "required": false, "schema": operator,
-            "description": "Who the operator is, for the ledger and the audit log.",
+            "description": "The operator's name, for the ledger and the audit log.",
         },
     })
 }
@@ -124,26 +124,27 @@ pub(crate) fn queries(endpoint: &Endpoint) -> Vec<String> {
 pub(super) fn headers() -> Value {
     json!({
         REQUEST_ID: {
-            "description": "Names this request in the log.",
+            "description": "Identifies this request in the log.",
             "required": true,
             "schema": { "type": "string", "format": "uuid" },
         },
         "Retry-After": {
-            "description": "Seconds after which to try again.",
+            "description": "Seconds after which to retry.",
             "schema": { "type": "integer", "minimum": 0 },
         },
-        "Location": { "description": "The path of what was made.", "schema": { "type": "string" } },
-        "Allow": { "description": "The methods this path knows.", "schema": { "type": "string" } },
+        "Location": { "description": "The path of the new resource.", "schema": { "type": "string" } },
+        "Allow": { "description": "The methods of this path.", "schema": { "type": "string" } },
         IDEMPOTENCY_REPLAYED: {
-            "description": "`true` when this answer was given before and is only repeated.",
+            "description": "`true` if this answer is a repetition of an earlier one.",
             "schema": { "type": "string", "enum": ["true"] },
         },
-        "WWW-Authenticate": { "description": "How to prove who asks.", "schema": { "type": "string" } },
+        "WWW-Authenticate": { "description": "How to authenticate.", "schema": { "type": "string" } },
         "RateLimit-Policy": {
-            "description": "The limits this request counts to.", "schema": { "type": "string" },
+            "description": "The limits that count this request.", "schema": { "type": "string" },
         },
         "RateLimit": {
-            "description": "What is left of the limit that is nearest, and the seconds until it is whole.",
+            "description": "The remaining requests of the tightest limit, and the seconds until it is fully \
+             available.",
             "schema": { "type": "string" },
         },
     })
@@ -153,7 +154,7 @@ pub(super) fn security_schemes() -> Value {
     json!({
         "token": {
             "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-            "description": "A bot's token of POST /auth/token, good for 30 minutes.",
+            "description": "A bot's token of POST /auth/token, valid for 30 minutes.",
         },
         "secret": {
             "type": "apiKey", "in": "header", "name": AGENT_SECRET, "description": "A bot's `api_secret`.",
@@ -173,7 +174,7 @@ fn named(names: &[&str]) -> Map<String, Value> {
 
 fn shape(answer: &Answer) -> Value {
     match &answer.schema {
-        // Any bytes: what strangers wrote may be JSON as well.
+        // Any bytes: the evidence may also be JSON.
         None if answer.media_type == "application/octet-stream" => json!({}),
         None => json!({ "type": "string" }),
         Some(name) if answer.to == AnswersTo::AnyRun => {
@@ -205,7 +206,7 @@ pub(super) fn answer_headers(endpoint: &Endpoint, answer: &Answer) -> Value {
     Value::Object(named(&names))
 }
 
-/// All that is answered under one status, each problem with an example of its own.
+/// All answers with one status, each problem with its own example.
 pub(super) fn problem_response(status: u16, kinds: &[ProblemKind], endpoint: &Endpoint) -> Value {
     let about: Vec<String> =
         kinds.iter().map(|kind| format!("`{}`: {}.", kind.path(), kind.facts().title)).collect();

@@ -30,7 +30,7 @@ impl Shapes {
     }
 }
 
-/// Every schema by its name: those of the endpoints, and what no endpoint takes or answers as a whole.
+/// Every schema by its name: those of the endpoints, and further ones.
 pub(super) fn all(mut shapes: Shapes) -> Value {
     for add in [
         Shapes::add::<Problem>,
@@ -54,7 +54,7 @@ pub(super) fn all(mut shapes: Shapes) -> Value {
     Value::Object(schemas)
 }
 
-/// Where one field decides what another one must be, which no derived schema says.
+/// Dependencies between fields, which derived schemas cannot express.
 fn either(schemas: &mut Map<String, Value>) {
     refine(schemas, "ActionRequest", Some("action_type"), |base| {
         let of_a_wager = ["direction", "wager_amount", "confidence"];
@@ -96,7 +96,7 @@ fn either(schemas: &mut Map<String, Value>) {
     });
 }
 
-/// The names of an event of this kind, and of what it tells.
+/// The names of an event of this kind, and of its data.
 const fn shape_of(kind: EventKind) -> (&'static str, &'static str) {
     match kind {
         EventKind::Entry => ("EntryEvent", "LedgerEntry"),
@@ -118,8 +118,8 @@ struct Variant {
     schema: Value,
 }
 
-/// Puts a choice between schemas in the place of one. Each has a name of its own: generators of clients
-/// make one type of each, and read by the field that decides which one it is.
+/// Replaces a schema by a choice between schemas. Each has its own name: client generators make one
+/// type of each, and choose it by the deciding field.
 fn refine(
     schemas: &mut Map<String, Value>,
     name: &str,
@@ -149,8 +149,8 @@ fn refine(
     }
 }
 
-/// The schema for one value of the field that decides, with more required fields, which then cannot be null,
-/// and without some, which can be nothing else.
+/// The schema for one value of the deciding field, with further required fields, which then cannot
+/// be null, and without some, which then must be null.
 fn variant(
     base: &Value,
     name: &'static str,
@@ -179,7 +179,7 @@ fn variant(
     Variant { name, value, schema }
 }
 
-/// Takes `null` out of what a property may be.
+/// Removes `null` from a property's types.
 fn not_null(property: &mut Value) {
     let others = property.get("oneOf").and_then(Value::as_array).map(|choices| {
         choices.iter().filter(|choice| choice["type"] != "null").cloned().collect::<Vec<_>>()
@@ -199,10 +199,10 @@ fn object(description: &str, required: &[&str], properties: Value) -> Value {
     })
 }
 
-/// The shapes of what no type of ours is.
+/// Shapes that have no type in the workspace.
 fn untyped() -> [(&'static str, Value); 5] {
     let event = object(
-        "An event as it stands in the stream.",
+        "An event in the stream.",
         &["id", "event", "data"],
         json!({
             "id": { "type": "string", "description": "The position to resume from." },
@@ -220,7 +220,7 @@ fn untyped() -> [(&'static str, Value); 5] {
         json!({ "status": { "type": "string", "const": "ok" } }),
     );
     let readiness = object(
-        "What the service depends on, each by name.",
+        "The dependencies of the service, each by name.",
         &["status", "checks"],
         json!({
             "status": {
@@ -234,15 +234,16 @@ fn untyped() -> [(&'static str, Value); 5] {
         }),
     );
     let check = object(
-        "What was found of one dependency.",
+        "The state of one dependency.",
         &["name", "state"],
         json!({
-            "name": { "type": "string", "examples": ["postgres"], "description": "What was looked at." },
+            "name": { "type": "string", "examples": ["postgres"], "description": "The name of the \
+             dependency." },
             "state": {
                 "type": "string", "enum": ["ok", "degraded", "failed"],
-                "description": "`degraded` is served all the same.",
+                "description": "`degraded` still serves requests.",
             },
-            "detail": { "type": "string", "description": "What is wrong with it, and what to do." },
+            "detail": { "type": "string", "description": "What is wrong, and what to do." },
         }),
     );
     let document = object(

@@ -1,4 +1,4 @@
-//! Descriptions are the comments of the types, which speak to Rust; here they speak to everybody.
+//! Descriptions are the types' comments, written for Rust; here they are adapted for all clients.
 
 use serde_json::Value;
 
@@ -50,8 +50,7 @@ mod tests {
         value["description"].as_str().is_some_and(|text| !text.is_empty())
     }
 
-    /// A description of its own, or of the one thing it can be besides null. A constant says all
-    /// there is to say about itself.
+    /// Its own description, or that of its only choice besides null. A constant needs none.
     fn described(property: &Value) -> bool {
         let of_a_choice = |choice: &Value| choice["type"] == "null" || said(choice);
         let choices = property["oneOf"].as_array();

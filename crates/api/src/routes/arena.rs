@@ -1,4 +1,4 @@
-//! The arena gateway: an observation to look at, and one action for it.
+//! The arena gateway: observations, and one action for each.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,11 +27,11 @@ use crate::{clock, usage, views};
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/arena/observation", observe)
-            .named("observe", "agents", "An observation, and what to know before using it")
-            // What it makes is in Redis, and HEAD would lose it.
+            .named("observe", "agents", "An observation, with data for a decision")
+            // It creates data in Redis, and HEAD would lose it.
             .counted(Class::Write)
             .without_head()
-            .about("An observation is good for one action of this bot, for a few seconds.")
+            .about("An observation is valid for one action of this bot, for a few seconds.")
             .by(Who::Bot)
             .refuses(&[BotNotAlive, BotPaused, ArenaPaused, PriceStale])
             .answers::<Observation>(200, "An observation."),
@@ -39,7 +39,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .named("act", "agents", "One action for an observation: a wager on the price, or waiting")
             .counted(Class::Action)
             .about("PREDICT stakes on the price going UP or DOWN over the prediction horizon. WAIT does \
-                nothing, and says why. A malformed action leaves the observation unused; any other one uses it up.")
+                nothing, and reports the reason. A malformed action leaves the observation unused; any other \
+                one uses it up.")
             .by(Who::Bot)
             .tried()
             .once()
@@ -59,7 +60,7 @@ async fn observe(bot: AuthenticatedBot, app: Data<App>) -> ApiResult {
     let price = price?.ok_or(ApiError::Is(PriceStale))?;
     let observation_id = ObservationId(Uuid::new_v4());
     let seconds = app.rules.ticket_ttl_seconds;
-    // Read before the observation is made, so that it never ends earlier than it says.
+    // Read before the observation is created, so that it never expires earlier than announced.
     let server_time = clock::now();
     let ttl = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
     app.cache.issue_observation(bot.id, observation_id, ttl).await?;
@@ -146,13 +147,13 @@ async fn forget(app: &App, observation_id: ObservationId, error: &DbError) {
     let perhaps_done =
         matches!(error, DbError::OutcomeUnknown(_) | DbError::Conflict(Conflict::IdempotencyKey));
     if !perhaps_done && let Err(error) = app.cache.forget_observation(observation_id).await {
-        debug!(%error, "a used observation remembers its request until it expires");
+        debug!(%error, "a used observation keeps its request until it expires");
     }
 }
 
-/// Why an observation is not good. Whoever may not act at all is told that, whatever their observation: the dead, the
-/// paused, and everybody while the arena is paused. Only who fails here is looked up; who does not is
-/// judged under the wallet's lock.
+/// Why an observation is invalid. A bot that may not act at all (dead, paused, or any during a
+/// pause of the arena) gets that answer, whatever its observation. Only failing requests are looked
+/// up here; others are judged under the wallet's lock.
 async fn unredeemed(app: &App, bot: BotId, redemption: Redemption) -> ApiError {
     let error = dry_run::bad_observation(redemption).unwrap_or(ApiError::Is(TicketSpent));
     if matches!(error, ApiError::Is(IdempotencyConflict)) {
@@ -168,7 +169,7 @@ async fn unredeemed(app: &App, bot: BotId, redemption: Redemption) -> ApiError {
     }
 }
 
-/// A bot that may act: it lives, and no operator holds it or the arena.
+/// A bot that may act: it is alive, and neither it nor the arena is paused.
 pub(crate) async fn acting(
     conn: &mut db::Connection,
     bot: BotId,

@@ -11,16 +11,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get("/audit", list)
             .named("showAudit", "operators", "Who did what, and why")
             .about(
-                "All but what agents do themselves (PREDICT, WAIT, BET, ANSWER, USAGE), which \
-                `action` asks for, and only without `bot`.",
+                "All except agents' own actions (PREDICT, WAIT, BET, ANSWER, USAGE). `action` selects these, \
+                 only without `bot`.",
             )
             .by(Who::Operator)
             .listed::<AuditEntry>(&["auditAction", "ofBot"]),
     ]
 }
 
-/// What somebody did to the arena or its bots, newest first: all but what agents do themselves, which
-/// is asked for by `?action=`. `?bot=` takes an id or a handle.
+/// Acts on the arena or its bots, newest first: all except agents' own actions, which `?action=`
+/// selects. `?bot=` takes an id or a handle.
 async fn list(_operator: AuthenticatedOperator, req: HttpRequest, app: Data<App>) -> ApiResult {
     let parameters = Parameters::of(&req)?;
     let page = parameters.page(List::Audit, &app.secrets)?;
@@ -38,8 +38,8 @@ async fn list(_operator: AuthenticatedOperator, req: HttpRequest, app: Data<App>
     };
     let is_agents = action.as_deref().is_some_and(|a| AGENTS_ACTIONS.contains(&a));
     if is_agents && bot_id.is_some() {
-        let rule = "cannot be one of an agent's own actions together with `bot`: its ledger, \
-            predictions and bets tell these";
+        let rule = "cannot be one of an agent's own actions together with `bot`: see its ledger, predictions \
+            and bets";
         return Err(ApiError::invalid("action", rule));
     }
     let filter = AuditFilter { action, bot_id };

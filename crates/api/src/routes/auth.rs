@@ -49,7 +49,7 @@ async fn token(mut call: Call) -> ApiResult {
     if let Err(refused) = call.app.limiter.login(address, &counted).await {
         return Err(refused.told(&call.req));
     }
-    // The key itself is the credential: an answer is repeated to nobody who does not have it.
+    // The key itself is the credential: an answer is repeated only to callers with it.
     let key_sha256 = sha256(request.api_key.expose().as_bytes());
     let Claimed { app, retry, .. } = call.claim(&format!("login:{}", hex(&key_sha256)), "")?;
     let retry = retry.map(Retry::of_token);
@@ -57,7 +57,7 @@ async fn token(mut call: Call) -> ApiResult {
     app.retries.once(retry.as_ref(), login).await
 }
 
-/// What a login is counted as: a bot has one count, by whichever of its names it is asked for.
+/// The name that counts a login: a bot has one count for its id and its handle.
 async fn counted_as(app: &App, bot: &BotRef) -> ApiResult<String> {
     match bot {
         BotRef::Id(id) => Ok(id.to_string()),
@@ -108,7 +108,7 @@ async fn login(
     let whose = |(): &()| Contents::Secret(Pair { bot, version });
     let render = keeper(retry, StatusCode::OK, |(): &()| &answer, whose);
     let hook = hook(retry, render.as_ref()).map(|hook| Remember {
-        // No longer than the token is good.
+        // At most as long as the token is valid.
         keep: Duration::from_secs(answer.expires_in.unsigned_abs()),
         ..hook
     });

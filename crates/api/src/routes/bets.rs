@@ -16,7 +16,7 @@ use crate::routes::common::{line, market_of, ok, parsed};
 use crate::views::Secrecy;
 use crate::{usage, views};
 
-/// What may keep a bot from putting a stake on a market.
+/// The possible refusals of a stake on a market.
 const STAKING: [ProblemKind; 8] = [
     BotNotAlive,
     BotPaused,
@@ -102,7 +102,7 @@ async fn bet_on_several(bot: AuthenticatedBot, mut call: Call) -> ApiResult {
     let most = call.app.rules.markets.bets_per_request_max;
     let count = i64::try_from(request.bets.len()).unwrap_or(i64::MAX);
     if !(1..=most).contains(&count) {
-        let rule = format!("must hold 1 to {most} bets");
+        let rule = format!("must contain 1 to {most} bets");
         return Err(ApiError::invalid("bets", rule));
     }
     let mut bets: Vec<NewBet> = Vec::with_capacity(request.bets.len());

@@ -1,4 +1,4 @@
-//! Bots: how they come, what is shown of them, and what operators do to them.
+//! Bots: registration, profiles, and operators' acts on them.
 
 use std::net::IpAddr;
 
@@ -29,7 +29,7 @@ use crate::{address, views};
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/bots/me", me)
-            .named("me", "agents", "One's own profile, with open positions and limits")
+            .named("me", "agents", "The bot's own profile, with open positions and limits")
             .by(Who::Bot)
             .answers::<MyProfile>(200, "The profile."),
         get("/bots", list)
@@ -37,7 +37,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .listed::<api_types::Bot>(&[]),
         post("/bots", create)
             .named("register", "bots", "Registers a bot")
-            .about("Bot, wallet and first grant in one transaction. Key and secret are shown this once. \
+            .about("Bot, wallet and first grant in one transaction. Key and secret are shown only once. \
                 Outside development it needs the registration token.")
             .counted(Class::Registration)
             .once_in_secret()
@@ -58,7 +58,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .with(&["bot"])
             .answers::<api_types::Bot>(200, "The profile."),
         Endpoint::new(Method::DELETE, "/bots/{bot}", retire)
-            .named("retire", "operators", "Takes a bot out for good")
+            .named("retire", "operators", "Retires a bot permanently")
             .by(Who::Operator)
             .with(&["bot"])
             .once()
@@ -98,8 +98,8 @@ async fn create(mut call: Call) -> ApiResult {
         .await
 }
 
-/// Who registers: they have no credential yet, and a registration token is many people's. So it is one
-/// address that asks for one handle. Behind one address the handle and the key tell askers apart.
+/// The caller of a registration: it has no credential yet, and many share a registration token. So
+/// it is an address with a handle. Behind one address the handle and the key distinguish callers.
 fn registrar(address: Option<IpAddr>, handle: &Handle) -> String {
     let handle = handle.as_str().to_ascii_lowercase();
     match address {
@@ -125,7 +125,7 @@ async fn register(
     address: Option<IpAddr>,
     retry: Option<&Retry>,
 ) -> ApiResult {
-    // Before the dear part; of two at the same time the database tells one.
+    // Before the expensive part; of two at the same time the database refuses one.
     match by_handle(app, handle).await {
         Err(db::DbError::NotFound(_)) => {}
         Ok(_) => return Err(ApiError::Is(HandleTaken)),
@@ -187,7 +187,7 @@ impl GrantPlace {
     async fn give_back(self, app: &App) {
         let Some(name) = self.0 else { return };
         if let Err(error) = app.cache.give_back(&name).await {
-            tracing::warn!(%error, "a place for a grant was not given back");
+            tracing::warn!(%error, "a place for a grant was not released");
         }
     }
 }
@@ -241,7 +241,7 @@ pub(super) async fn open_positions(
     Ok(rows.into_iter().map(views::prediction).collect())
 }
 
-/// Takes a bot out for good.
+/// Retires a bot permanently.
 async fn retire(operator: AuthenticatedOperator, bot: Path<String>, mut call: Call) -> ApiResult {
     let request: RetireRequest = call.optional_body().await?;
     let reason = reason(&request.reason)?;

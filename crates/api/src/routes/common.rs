@@ -1,4 +1,4 @@
-//! What handlers share: names in paths and filters, texts, answers.
+//! Shared by handlers: names in paths and filters, texts, answers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -33,7 +33,7 @@ fn bot_ref(text: &str) -> Option<BotRef> {
     text.parse().ok().map(BotRef::Handle)
 }
 
-/// The bot that a path names. A name that nobody can have is nobody's.
+/// The bot that a path names. An impossible name belongs to no bot.
 pub(super) fn bot_of(path: &str) -> ApiResult<BotRef> {
     bot_ref(path).ok_or_else(|| ApiError::not_found("such bot"))
 }
@@ -49,8 +49,8 @@ pub(super) async fn id_of(app: &App, path: &str) -> ApiResult<BotId> {
     }
 }
 
-/// The bot that a filter names; `None` if there is none by this name, and so nothing of it. What is no
-/// name at all is refused by the `rule`.
+/// The bot of a filter; `None` if there is none with this name, so the list is empty. Invalid names
+/// are refused by the `rule`.
 pub(super) async fn filtered_by(
     conn: &mut db::Connection,
     parameter: &str,
@@ -67,19 +67,19 @@ pub(super) async fn filtered_by(
     }
 }
 
-/// The market that a path names. A name that no market can have is none's.
+/// The market that a path names. An impossible name belongs to no market.
 pub(super) fn market_of(path: &str) -> ApiResult<MarketId> {
     let id = Uuid::try_parse(path).map_err(|_| ApiError::not_found("such market"))?;
     Ok(MarketId(id))
 }
 
-/// What a field says in words that the type knows.
+/// A field's value as one of the type's labels.
 pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(field: &str, text: &str) -> ApiResult<T> {
     let parsed = text.parse();
     parsed.map_err(|rule: T::Err| ApiError::invalid(field, rule.to_string()))
 }
 
-/// The label that a filter names, in whatever case.
+/// The label in a filter, in any case.
 pub(super) fn labelled<T: FromStr<Err: fmt::Display>>(
     parameters: &Parameters,
     name: &str,

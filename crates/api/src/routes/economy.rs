@@ -25,7 +25,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .answers::<Economy>(200, "The economy."),
         get("/economy/rules/{digest}", rules)
             .named("showRules", "arena", "A set of figures that was in force, by its digest")
-            .about("Positions name by it what settles them. The SHA-256 of `rules` is the digest.")
+            .about("Positions name the rules that settle them by it. The SHA-256 of `rules` is the digest.")
             .with(&["digest"])
             .answers::<KeptRules>(200, "The figures, one a line."),
     ]
@@ -75,7 +75,7 @@ async fn rules(digest: Path<String>, app: Data<App>) -> ApiResult {
     })
 }
 
-/// The fresh price, if there is one. Without Redis there is none, and all else is worth an answer.
+/// The fresh price, if there is one. Without Redis there is none, but the rest of the answer is useful.
 async fn price(app: &App) -> Result<Option<FreshPrice>, ApiError> {
     if app.limiter.is_alone() {
         return Ok(None);
@@ -90,7 +90,7 @@ async fn price(app: &App) -> Result<Option<FreshPrice>, ApiError> {
     }
 }
 
-/// The last census, or a new one. Whoever asks meanwhile waits for the same one.
+/// The last census, or a new one. Concurrent callers wait for the same one.
 async fn census(app: &App) -> Result<(Census, Timestamp), ApiError> {
     let mut kept = app.census.lock().await;
     if let Some(known) = &*kept

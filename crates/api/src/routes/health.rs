@@ -22,7 +22,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .under_any_name()
             .touches_nothing()
             .answers_as(200, "Readiness", "It can.")
-            .answers_as(503, "Readiness", "It cannot; `checks` says why.")
+            .answers_as(503, "Readiness", "It is not ready; `checks` says why.")
             .such_as(examples::not_ready()),
     ]
 }

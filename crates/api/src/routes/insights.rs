@@ -1,4 +1,4 @@
-//! What a bot cost, what it produced, and what comes if nobody acts.
+//! A bot's cost, results, and future if nothing changes.
 
 use super::prelude::*;
 use crate::routes::common::{bot_of, ok};
@@ -7,7 +7,7 @@ use crate::views;
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/insights/{bot}", show)
-            .named("showInsights", "bots", "What a bot cost, produced, and faces if nobody acts")
+            .named("showInsights", "bots", "A bot's cost, results, and future if nothing changes")
             .with(&["bot"])
             .answers::<api_types::Insights>(200, "The insights."),
     ]

@@ -21,12 +21,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         post("/bots/{bot}/keys", rotate)
             .named("rotateKeys", "bots", "New credentials for a bot")
-            .about("Of the bot itself, with its present credentials, or of an operator. The old ones end after \
-                `grace_seconds`, at once without any. A lost answer is repeated under the old credentials and \
-                the same Idempotency-Key, for half an hour after their end. Key and secret are shown this once.")
+            .about("Of the bot itself, with its present credentials, or of an operator. The old ones end \
+                after `grace_seconds`, at once without any. A lost answer is repeated under the old \
+                credentials and the same Idempotency-Key, for half an hour after their end. Key and secret \
+                are shown only once.")
             .by(Who::BotOrOperator)
             .with(&["bot"])
-            // It hashes like a login, and would else keep everybody's logins waiting.
+            // It hashes like a login, and would otherwise delay all logins.
             .counted(Class::Login)
             .once_in_secret()
             .may_take::<RotateRequest>()
@@ -35,7 +36,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-/// Rotates a bot's credentials. The dead may, too: their keys may be stolen like anybody's.
+/// Rotates a bot's credentials. Dead bots may too: their keys can also be stolen.
 async fn rotate(holder: KeyHolder, bot: Path<String>, mut call: Call) -> ApiResult {
     let request: RotateRequest = call.optional_body().await?;
     if request.grace_seconds > GRACE_SECONDS_MAX {
@@ -44,7 +45,7 @@ async fn rotate(holder: KeyHolder, bot: Path<String>, mut call: Call) -> ApiResu
     }
     let bot = owned(&call.app, &holder, &bot_of(&bot)?).await?;
     let grace = Duration::from_secs(request.grace_seconds.into());
-    // Whoever gets this far has proved who they are, without a hash.
+    // The caller is already authenticated here, without a hash.
     let asker = Asker { address: address::of(&call.req), proven: Some(bot) };
     let claimed = call.claim(&holder.scope(), bot)?;
     claimed
@@ -56,7 +57,7 @@ async fn rotate(holder: KeyHolder, bot: Path<String>, mut call: Call) -> ApiResu
 
 /// The bot that the path names, which a bot must itself be.
 async fn owned(app: &App, holder: &KeyHolder, named: &BotRef) -> ApiResult<BotId> {
-    const OTHERS: ApiError = ApiError::forbidden("A bot rotates its own keys and nobody else's.");
+    const OTHERS: ApiError = ApiError::forbidden("A bot can rotate only its own keys.");
     let found = match named {
         BotRef::Id(id) if matches!(holder, KeyHolder::Bot(_)) => Ok(*id),
         named => {

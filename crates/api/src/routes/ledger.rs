@@ -1,4 +1,4 @@
-//! The ledger: everybody's entries, one bot's chain, and the server's word that it is sound.
+//! The ledger: all entries, one bot's chain, and the server's verification of it.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .listed::<LedgerEntry>(&["bot"]),
         get("/bots/{bot}/ledger/verify", verify)
             .named("verifyChain", "ledger", "The server's word on a chain")
-            .about("Every hash recomputed, on from what was verified within the last day. A long chain takes several \
-                requests: ask again until `complete` is true. Whoever does not believe the server recomputes them \
-                from the entries.")
+            .about("Recomputes every hash, after the part that was verified within the last day. A long \
+                chain takes several requests: repeat until `complete` is true. To check without trusting the \
+                server, recompute the hashes from the entries.")
             .with(&["bot"])
             .answers::<ChainVerification>(200, "Length, head and the first fault, if there is one."),
         get("/ledger", journal)
@@ -56,12 +56,12 @@ async fn chain(req: HttpRequest, bot: Path<String>, app: Data<App>) -> ApiResult
     ok(&page.answer(entries, |e| [e.sequence], LedgerEntry::from))
 }
 
-/// How long a request verifies at most, and waits for its turn: well below what the server allows a
-/// request. What is left is done by the next one.
+/// The longest verification of a request, and its longest wait: well below the server's time limit. The next run
+/// does the rest.
 const VERIFY_TIME: Duration = Duration::from_secs(6);
 
-/// Recomputes what came since the last time, a batch at a time, each with a connection of its own. One
-/// run a bot, and few at all: whoever waits for a run on the same bot finds the work done.
+/// Recomputes the entries since the last run, in batches, each on its own connection. One run for
+/// each bot, and few in total: a caller that waits for a run on the same bot finds the work done.
 async fn verify(bot: Path<String>, app: Data<App>) -> ApiResult {
     let deadline = Instant::now() + VERIFY_TIME;
     let bot = bot_of(&bot)?;

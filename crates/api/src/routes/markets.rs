@@ -38,7 +38,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 ("calling it off", "voidMarket"),
             ]),
         get("/markets/{market}", show)
-            .named("showMarket", "markets", "A market with what decided it")
+            .named("showMarket", "markets", "A market with its evidence")
         .with(&["market"])
         .answers::<Market>(200, "The market."),
         get("/markets/{market}/evidence", evidence)
@@ -108,8 +108,7 @@ async fn show(market: Path<String>, app: Data<App>) -> ApiResult {
     ok(&views::market(market, evidence))
 }
 
-/// The evidence of a market, with the first bytes of each body. Of open research there is none to be
-/// seen.
+/// The evidence of a market, with the first bytes of each body. Open research shows none.
 async fn evidence(market: Path<String>, req: HttpRequest, app: Data<App>) -> ApiResult {
     let id = market_of(&market)?;
     let page = Parameters::of(&req)?.page(List::Evidence, &app.secrets)?;

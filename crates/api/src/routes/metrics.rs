@@ -1,4 +1,4 @@
-//! What Prometheus reads.
+//! The metrics for Prometheus.
 
 use api_types::ProblemKind::Forbidden;
 use daemon::health::tell_checks;
@@ -13,7 +13,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .named("metrics", "service", "Figures for Prometheus")
             .about(
                 "For clients of the operator's network (OPERATOR_NETWORKS), by default of the same \
-                 machine, or, where it is set, for whoever shows METRICS_TOKEN.",
+                 machine, or, if METRICS_TOKEN is set, for clients with it.",
             )
             .by(Who::AnyoneOrScraper)
             .touches_nothing()

@@ -1,4 +1,5 @@
-//! Every endpoint there is, one file for each noun. A file declares its endpoints beside their handlers.
+//! Every endpoint there is, one file for each noun. Each file declares its endpoints beside their
+//! handlers.
 
 pub(crate) mod arena;
 mod audit;

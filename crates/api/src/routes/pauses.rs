@@ -18,13 +18,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         pausing(post("/arena/pause", arena))
             .named("pauseArena", "operators", "Holds the arena: no money moves and no time passes")
             .about(
-                "Once this has answered, nothing moves. Reads and operators' acts go on. Told \
+                "Once this has answered, nothing moves. Reads and operators' acts still work. Told \
                 again, the first reason stands.",
             )
             .answers::<ArenaState>(200, "Paused.")
             .such_as(examples::paused()),
         resuming(post("/arena/resume", arena))
-            .named("resumeArena", "operators", "Lets the arena go on")
+            .named("resumeArena", "operators", "Resumes the arena")
             .about("Ticks that did not begin meanwhile are not made up for.")
             .answers::<ArenaState>(200, "Running."),
         pausing(post("/bots/{bot}/pause", bot))
@@ -32,7 +32,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .with(&["bot"])
             .answers::<api_types::Bot>(200, "The bot, paused."),
         resuming(post("/bots/{bot}/resume", bot))
-            .named("resumeBot", "operators", "Lets a bot go on")
+            .named("resumeBot", "operators", "Resumes a bot")
             .with(&["bot"])
             .answers::<api_types::Bot>(200, "The bot."),
         pausing(post("/markets/{market}/pause", market))
@@ -45,13 +45,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .refuses(&[MarketClosed])
             .answers::<api_types::Market>(200, "The market, paused."),
         resuming(post("/markets/{market}/resume", market))
-            .named("resumeMarket", "operators", "Lets a market go on")
+            .named("resumeMarket", "operators", "Resumes a market")
             .with(&["market"])
             .answers::<api_types::Market>(200, "The market."),
     ]
 }
 
-/// What is asked for, and why. A pause needs a reason, which is told to whoever is refused; a resumption may
+/// The request, and its reason. A pause needs a reason, which refused callers get; a resumption may
 /// have one.
 async fn read(call: &mut Call) -> ApiResult<(Wanted, String)> {
     if Endpoint::of(&call.req)?.path.ends_with("/pause") {

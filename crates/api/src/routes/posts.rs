@@ -7,7 +7,7 @@ use crate::views;
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/posts/feed", feed)
-            .named("showFeed", "arena", "What happened, in words")
+            .named("showFeed", "arena", "The feed of posts")
             .listed::<api_types::Post>(&[]),
     ]
 }

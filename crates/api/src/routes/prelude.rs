@@ -1,4 +1,4 @@
-//! What every file of endpoints needs.
+//! Imports of every file with endpoints.
 
 pub(super) use actix_web::web::{Data, Path};
 pub(super) use actix_web::{HttpRequest, HttpResponse};

@@ -9,7 +9,7 @@ use crate::views;
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/prices", list)
-            .named("listPrices", "arena", "The price history: what settlements were decided by")
+            .named("listPrices", "arena", "The price history: the samples that decide settlements")
             .listed::<api_types::PriceSample>(&[]),
     ]
 }

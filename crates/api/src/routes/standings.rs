@@ -1,4 +1,4 @@
-//! Who has most.
+//! The ranking by wealth.
 
 use super::prelude::*;
 use crate::routes::common::{labelled, ok};
@@ -6,7 +6,7 @@ use crate::routes::common::{labelled, ok};
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/standings", list)
-            .named("showStandings", "arena", "Who has most, and what it took")
+            .named("showStandings", "arena", "The ranking by wealth, with costs")
             .with(&["botStatus", "limit", "cursor"])
             .answers::<api_types::Standings>(200, "A page, the wealthiest first."),
     ]

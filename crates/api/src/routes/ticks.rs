@@ -1,4 +1,4 @@
-//! What ticks did, and how a bot fared over them.
+//! The totals of ticks, and a bot's state after them.
 
 use api_types::{HISTORY_POINTS_DEFAULT, HISTORY_POINTS_MAX, HISTORY_POINTS_MIN};
 use ledger_core::TickNumber;
@@ -15,7 +15,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .with(&["bot", "points"])
             .answers::<api_types::History>(200, "The oldest first."),
         get("/ticks", list)
-            .named("listTicks", "arena", "What ticks did, the newest first")
+            .named("listTicks", "arena", "The totals of ticks, newest first")
         .listed::<api_types::Tick>(&[]),
     ]
 }

@@ -21,7 +21,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-/// Takes a report. It moves no money, so the dead may report what they still cost.
+/// Takes a report. It moves no money, so dead bots may still report usage.
 async fn report(bot: AuthenticatedBot, mut call: Call) -> ApiResult {
     let request: api_types::UsageReport = call.body().await?;
     let note = request.note.as_deref().unwrap_or_default();

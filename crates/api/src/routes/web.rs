@@ -19,8 +19,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![get("/", page), get("/web/{file:.*}", file)]
 }
 
-/// No inline script, no style attribute, and nobody asked but us. What strangers wrote is shown as text
-/// by the page; were it ever more than text, this would keep it from doing anything.
+/// No inline script, no style attribute, and no other host. The page shows strangers' words as
+/// text; if a bug made them markup, this policy would stop their scripts.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      img-src 'self' data:; worker-src 'self'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
@@ -104,7 +104,7 @@ impl File {
         // Also with a 304: a browser puts its headers in the place of those that it has kept.
         answer
             .insert_header((CONTENT_SECURITY_POLICY, POLICY))
-            // A new build has new files, and says so by the tag.
+            // A new build has new files, and therefore another tag.
             .insert_header((CACHE_CONTROL, "no-cache"))
             .insert_header((ETAG, self.entity_tag.clone()))
             .insert_header((VARY, "Accept-Encoding"));

@@ -1,4 +1,5 @@
-//! Who may listen: anybody, but where the arena is enforced in earnest bots and operators alone.
+//! Access to streams: for all clients; in enforce mode outside of development only for bots and
+//! operators.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
@@ -9,7 +10,7 @@ use crate::auth::Auth;
 use crate::error::{ApiError, ApiResult};
 use crate::headers::Origins;
 
-/// Whether the request proves who asks. A header, never the address: addresses end up in logs.
+/// Whether the request is authenticated. A header, never the address: addresses end up in logs.
 pub(super) async fn prove(auth: &Auth, req: &HttpRequest) -> ApiResult<()> {
     let nobody = match auth.bot(req).await {
         Ok(_) => return Ok(()),
@@ -23,13 +24,13 @@ pub(super) async fn prove(auth: &Auth, req: &HttpRequest) -> ApiResult<()> {
     }
 }
 
-/// Whether there is anything that could prove who asks.
+/// Whether the request has any credential.
 pub(super) fn offers_proof(headers: &HeaderMap) -> bool {
     headers.contains_key(AUTHORIZATION) || headers.contains_key(AGENT_SECRET)
 }
 
-/// Whether a page of that origin may open a WebSocket: browsers do not ask before they connect, as
-/// they do for other requests, and only say where the page is from.
+/// Whether a page of that origin may open a WebSocket: browsers send no preflight for WebSockets,
+/// only the page's origin.
 pub(super) fn origin_allowed(headers: &HeaderMap, allowed: &Origins) -> bool {
     let Some(origin) = headers.get(ORIGIN) else {
         // No browser.
@@ -39,7 +40,7 @@ pub(super) fn origin_allowed(headers: &HeaderMap, allowed: &Origins) -> bool {
         return false;
     };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    // What stands before the API may add TLS: the scheme is not compared.
+    // A proxy in front of the API may add TLS: the scheme is not compared.
     let same = origin.split_once("://").is_some_and(|(_, authority)| {
         host.is_some_and(|host| host.eq_ignore_ascii_case(authority))
     });

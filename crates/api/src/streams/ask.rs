@@ -1,4 +1,4 @@
-//! What a listener asks for: where to begin, and which kinds of events.
+//! A listener's request: its position, and the kinds of events.
 
 use actix_web::HttpRequest;
 use api_types::LAST_EVENT_ID;
@@ -8,18 +8,18 @@ use super::batch::Kinds;
 use crate::cursor::Parameters;
 use crate::error::ApiError;
 
-/// What a listener asks for.
+/// A listener's request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ask {
-    /// Behind which place to begin, with the name of the field that said so; with what comes next
-    /// where nothing did.
+    /// The position after which to begin, with the name of its field; `None` begins with the next
+    /// event.
     pub(super) since: Option<(Position, &'static str)>,
     pub(super) kinds: Kinds,
 }
 
 impl Ask {
-    /// `Last-Event-ID` goes before `since`: whoever reconnects sends the address as it was at first,
-    /// and the header as it is now.
+    /// `Last-Event-ID` takes precedence over `since`: a reconnecting client repeats the first URL,
+    /// but sends the present header.
     pub(super) fn of(req: &HttpRequest) -> Result<Ask, ApiError> {
         let parameters = Parameters::of(req)?;
         let header = req.headers().get(LAST_EVENT_ID);

@@ -1,4 +1,4 @@
-//! Events as bytes: rendered once, sent to everybody.
+//! Events as bytes: rendered once, sent to all.
 
 use std::ops::Range;
 
@@ -13,8 +13,8 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio_util::codec::Encoder;
 
-/// About how much is sent at a time. The server keeps 8 KiB for what a connection is to be sent;
-/// what it has to grow to may stay with a listener that is idle again.
+/// About how much is sent at a time. The server's send buffer of a connection has 8 KiB; if it
+/// grows, an idle listener may keep the memory.
 const CHUNK_BYTES: usize = 4 * 1024;
 
 /// How events travel.
@@ -62,7 +62,7 @@ impl Kinds {
 pub(super) struct Batch {
     /// The place behind which it was read.
     pub(super) after: Position,
-    /// Whoever was told it knows everything up to here.
+    /// A listener that got it has everything up to here.
     pub(super) until: Position,
     events: Vec<Rendered>,
     server_sent: Bytes,
@@ -141,7 +141,7 @@ impl Batch {
     }
 }
 
-/// What one listener has yet to be told of a batch.
+/// The part of a batch that one listener still needs.
 #[derive(Debug)]
 pub(super) struct Reading {
     batch: std::sync::Arc<Batch>,

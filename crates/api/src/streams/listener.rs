@@ -1,4 +1,4 @@
-//! One listener: what it missed from Postgres, and then what everybody is told.
+//! One listener: missed events from Postgres, and then the live batches.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,19 +17,19 @@ use crate::connections::Seat;
 use crate::error::{ApiError, ApiResult};
 use crate::metrics::{OneMore, listening};
 
-/// Events that a listener reads at a time of what it missed.
+/// Missed events that a listener reads at a time.
 const PAGE_MAX: i64 = 64;
 /// How long a listener waits for its turn to read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What comes next for a listener.
+/// The next step of a listener.
 #[derive(Debug)]
 pub(super) enum Heard {
     /// One or more events.
     Events(Bytes),
     /// Nothing for a while.
     Beat,
-    /// It does not know everything up to what is told now. It reads that next.
+    /// It has not read everything before the live batches. It reads that next.
     Behind,
     Over(End),
 }
@@ -38,9 +38,9 @@ pub(super) enum Heard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     Stopping,
-    /// It was told more than it took.
+    /// It fell behind the live batches.
     FellBehind,
-    /// What it missed cannot be read now.
+    /// Missed events cannot be read now.
     Failed,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Listener {
     streams: Arc<Streams>,
     wire: Wire,
     kinds: Kinds,
-    /// It was told everything up to here, or did not want it.
+    /// It got everything up to here, or did not want it.
     position: Position,
     live: broadcast::Receiver<Broadcast>,
     reading: Option<Reading>,
@@ -60,8 +60,8 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Begins to listen. The first page of what was missed is read before this returns, so that a
-    /// position from which nobody can go on is refused before anything was answered.
+    /// Begins to listen. Reads the first page of missed events before it returns, so that an
+    /// unusable position is refused before the answer begins.
     pub(super) async fn open(
         streams: Arc<Streams>,
         ask: Ask,
@@ -69,7 +69,7 @@ impl Listener {
         seat: Option<Seat>,
     ) -> ApiResult<Listener> {
         let stopping = || ApiError::Unavailable("the service is stopping".to_owned());
-        // First of all: whatever is told from here on waits.
+        // First: later live batches are queued from here on.
         let live = streams.listen().ok_or_else(stopping)?;
         let bounds = db::events::bounds(&mut *streams.database.get().await?).await?;
         let mut listener = Listener {
@@ -94,12 +94,12 @@ impl Listener {
         Ok(listener)
     }
 
-    /// What to resume from.
+    /// The position to resume from.
     pub(super) const fn position(&self) -> Position {
         self.position
     }
 
-    /// Whether [`Listener::next`] only waits for what is told, so that whoever stops waiting loses
+    /// Whether [`Listener::next`] only waits for live batches, so that a cancelled wait loses
     /// nothing.
     pub(super) const fn is_live(&self) -> bool {
         !self.is_behind
@@ -121,7 +121,7 @@ impl Listener {
             if self.is_live() {
                 match self.live.recv().await {
                     Ok(Broadcast::Beat) => return Heard::Beat,
-                    // Told while nobody followed the log, or before this listener came.
+                    // Sent while no tailer ran, or before this listener came.
                     Ok(Broadcast::News(batch)) if batch.after > self.position => {
                         self.is_behind = true;
                         return Heard::Behind;
@@ -141,23 +141,23 @@ impl Listener {
     async fn read_more(&mut self) -> Option<End> {
         match self.read_page().await {
             Ok(Ok(())) => None,
-            // A week passed since the page before. It will be told so when it comes back.
+            // A week passed since the page before. It gets the error when it reconnects.
             Ok(Err(_)) => Some(End::Failed),
             Err(error) => {
-                warn!(%error, "a listener cannot read what it missed");
+                warn!(%error, "a listener cannot read missed events");
                 Some(End::Failed)
             }
         }
     }
 
-    /// Reads a page of what was missed. With the last one it is live: what is told since before
-    /// that page was read waits for it, and what it knows already is skipped.
+    /// Reads a page of missed events. After the last page it is live: batches since before that
+    /// page are queued, and events that it already has are skipped.
     async fn read_page(&mut self) -> ApiResult<Result<(), Unresumable>> {
         let Some(live) = self.streams.listen() else {
             return Ok(Ok(()));
         };
         let page = {
-            // For the page alone: whoever takes its bytes slowly keeps nobody else from reading.
+            // Only for reading the page: a slow client does not stop others from reading.
             let turn = self.streams.reading.acquire();
             let _turn = tokio::time::timeout(PATIENCE, turn)
                 .await

@@ -1,13 +1,13 @@
 //! Live events, to as many listeners as there are connections.
 //!
-//! Postgres is the memory: an event is a row, and its place in the log is what a listener resumes
-//! from ([`db::events`]). One [`tailer`] a process reads what is new, once for everybody, as soon
-//! as Redis says that there is something and now and then by itself; each event is rendered once
-//! ([`batch`]) and handed to all [`listener`]s. A listener that comes with a position first reads
-//! what it missed. [`sse`] and [`websocket`] are two ways to hand over the same bytes.
+//! Postgres is the memory: an event is a row, and a listener resumes from its position in the log
+//! ([`db::events`]). One [`tailer`] in each process reads new events, once for all listeners, on a
+//! notification by Redis and at regular intervals. Each event is rendered once ([`batch`]) and sent
+//! to all [`listener`]s. A listener with a position first reads the events that it missed. [`sse`]
+//! and [`websocket`] send the same bytes.
 //!
-//! A listener holds its place and nothing else. One that falls behind is sent away and comes back
-//! with its position; the kernel ends a connection that takes no bytes ([`crate::connections`]).
+//! A listener only has a position. If it falls behind, it is disconnected and reconnects with its
+//! position; the kernel ends a connection whose client reads nothing ([`crate::connections`]).
 
 mod access;
 mod ask;
@@ -33,15 +33,16 @@ use crate::error::{ApiError, ApiResult};
 use crate::headers::Origins;
 use batch::Batch;
 
-/// What the tailer may be ahead of the slowest listener, in batches. With full batches some 20 MB.
+/// How far the tailer may be ahead of the slowest listener, in batches. With full batches some 20
+/// MB.
 const BACKLOG_MAX: usize = 128;
-/// Listeners that read what they missed at once; more wait their turn.
+/// Listeners that read missed events at once; others wait.
 const READING_MAX: usize = 4;
 
-/// How patient streams are. Not a setting: tests are less patient.
+/// How patient streams are. Not a setting: tests use shorter values.
 #[derive(Debug, Clone, Copy)]
 pub struct StreamPatience {
-    /// How often every listener is sent something, so that nobody between takes it for dead.
+    /// How often every listener is sent something, so that no proxy closes the connection.
     pub keep_alive: Duration,
     /// How long a WebSocket's first message may take where it must bring the credential.
     pub greeting: Duration,
@@ -53,7 +54,7 @@ impl Default for StreamPatience {
     }
 }
 
-/// Who may listen.
+/// Access to streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Audience {
     Anybody,
@@ -61,7 +62,7 @@ pub(crate) enum Audience {
     Known,
 }
 
-/// What listeners are told.
+/// The live batches.
 #[derive(Debug, Clone)]
 enum Broadcast {
     News(Arc<Batch>),
@@ -69,12 +70,12 @@ enum Broadcast {
     Beat,
 }
 
-/// What listeners and the tailer share.
+/// The shared state of listeners and the tailer.
 pub(crate) struct Streams {
     database: Database,
     auth: Arc<Auth>,
     audience: Audience,
-    /// Whose pages may open a WebSocket, beside the API's own.
+    /// Origins whose pages may open a WebSocket, besides the API's own.
     origins: Origins,
     patience: StreamPatience,
     /// `None` once the service stops.
@@ -107,8 +108,8 @@ impl Streams {
         }
     }
 
-    /// A place for one more stream of a client. Behind a proxy all connections are the proxy's, and
-    /// one client could otherwise take all of them.
+    /// A place for one more stream of a client. Behind a proxy all connections have its address,
+    /// and one client could otherwise take all of them.
     fn seat(&self, req: &HttpRequest) -> ApiResult<Option<Seat>> {
         let Some(address) = address::of(req) else {
             return Ok(None);
@@ -119,7 +120,7 @@ impl Streams {
         })
     }
 
-    /// What is told from now on; `None` once the service stops.
+    /// The live batches from now on; `None` once the service stops.
     fn listen(&self) -> Option<broadcast::Receiver<Broadcast>> {
         let listening = self.stage().as_ref().map(broadcast::Sender::subscribe);
         self.arrived.notify_one();
@@ -128,7 +129,7 @@ impl Streams {
 
     fn tell(&self, told: Broadcast) {
         if let Some(stage) = self.stage().as_ref() {
-            // Nobody may listen any more, which is no matter.
+            // There may be no listener, which is not an error.
             let _ = stage.send(told);
         }
     }
@@ -146,7 +147,7 @@ impl Streams {
         self.stage().is_none()
     }
 
-    /// Every listener hears that it is over, and nobody new may listen.
+    /// Ends all listeners, and refuses new ones.
     fn close(&self) {
         self.stage().take();
     }

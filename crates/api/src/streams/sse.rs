@@ -23,14 +23,14 @@ pub(super) fn endpoint() -> Endpoint {
         .named(
             "streamEvents",
             "streams",
-            "What happens, as it happens, by Server-Sent Events",
+            "Live events, by Server-Sent Events",
         )
         .without_head()
         .about(
-            "Of each event `data` is an `Event` in one line, `event` its kind, and `id` the place to \
-             resume from with `Last-Event-ID`: none is lost and none comes twice. The stream begins \
-             with an `id`, and every 15 seconds a comment shows that it lives. Anybody may listen in \
-             observe mode and in development; elsewhere bots and operators.",
+            "For each event `data` is an `Event` in one line, `event` its kind, and `id` the position to \
+             resume from with `Last-Event-ID`: no event is lost or repeated. The stream begins with an `id`, \
+             and sends a comment every 15 seconds as a keep-alive. Anybody may listen in observe mode and in \
+             development; elsewhere bots and operators.",
         )
         .by(Who::AnyoneOrBot)
         .with(&["lastEventId", "since", "kinds"])
@@ -70,12 +70,12 @@ impl Stage {
     async fn step(self) -> Option<(Bytes, Stage)> {
         match self {
             Stage::Opening(listener) => {
-                // Whoever is cut before the first event resumes from here.
+                // A client that is disconnected before the first event resumes from here.
                 let text = format!("retry: {RETRY_MILLIS}\nid: {}\n\n", listener.position());
                 Some((text.into(), Stage::Listening(listener)))
             }
             Stage::Listening(mut listener) => {
-                // Lets the server send what it has, before it has more than it keeps room for.
+                // Lets the server send its buffer before it grows beyond its capacity.
                 tokio::task::yield_now().await;
                 let text = loop {
                     match listener.next().await {
@@ -97,8 +97,8 @@ impl Stage {
 
 fn farewell(end: End) -> Bytes {
     Bytes::from_static(match end {
-        End::Stopping => b": the service stops; come back with Last-Event-ID\n\n",
-        End::FellBehind => b": you fell behind; come back with Last-Event-ID\n\n",
-        End::Failed => b": what you missed cannot be read now; come back with Last-Event-ID\n\n",
+        End::Stopping => b": the service stops; reconnect with Last-Event-ID\n\n",
+        End::FellBehind => b": you fell behind; reconnect with Last-Event-ID\n\n",
+        End::Failed => b": missed events cannot be read now; reconnect with Last-Event-ID\n\n",
     })
 }

@@ -16,10 +16,10 @@ use crate::metrics;
 
 /// Events read at a time.
 const BATCH_MAX: i64 = 100;
-/// The shortest time between two looks: under load, what came meanwhile is read together.
+/// The shortest time between two reads: under load, several events are read together.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
-/// The longest. Pauses grow to it while nothing comes: what a wake-up told of may still be held
-/// back by an older transaction, whose end nobody tells.
+/// The longest. Intervals grow to it while nothing comes: an older open transaction may hold back a
+/// notified event, and its end sends no notification.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// A moment for the slowest listener, where a listener is half a backlog behind.
 const SLOWEST_WAIT: Duration = Duration::from_millis(10);
@@ -52,15 +52,14 @@ async fn follow(streams: &Streams, wake_ups: &WakeUps) {
     }
 }
 
-/// Where the log ends now. Listeners that came earlier learn it, and read for themselves what they
-/// do not know up to there.
+/// Where the log ends now. Earlier listeners are notified, and read the events up to there themselves.
 async fn begin(streams: &Streams) -> DbResult<Position> {
     let now = db::events::bounds(&mut *streams.database.get().await?).await?.now;
     streams.tell(Broadcast::News(Arc::new(Batch::empty(now))));
     Ok(now)
 }
 
-/// Tells what comes after `position`, as long as anybody listens.
+/// Sends the events after `position`, as long as there are listeners.
 async fn serve(streams: &Streams, wake_ups: &WakeUps, mut position: Position) {
     let keep_alive = streams.patience.keep_alive;
     let mut beats = interval_at(Instant::now() + keep_alive, keep_alive);
@@ -87,7 +86,7 @@ async fn serve(streams: &Streams, wake_ups: &WakeUps, mut position: Position) {
     }
 }
 
-/// Reads and tells until nothing is left. Answers where that is, if there was anything.
+/// Reads and sends until nothing is left. Answers where that is, if there was anything.
 async fn tell_more(streams: &Streams, position: Position) -> DbResult<Option<Position>> {
     let mut until = position;
     loop {

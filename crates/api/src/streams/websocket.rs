@@ -36,10 +36,10 @@ pub(super) fn endpoint() -> Endpoint {
         )
         .without_head()
         .about(
-            "Resumes from `since`. Where a credential is asked for and none came with the handshake, \
-             the first message must be `{\"token\": \"…\"}`, within five seconds. Close codes: 4001 no \
-             good credential, 4002 `since` or `kinds` cannot be read, 4003 what came after `since` is \
-             forgotten, 1013 come back with `since`, 1001 the server stops.",
+            "Resumes from `since`. If a credential is required and the handshake had none, the first message \
+             must be `{\"token\": \"…\"}`, within five seconds. Close codes: 4001 no valid credential, 4002 \
+             `since` or `kinds` cannot be read, 4003 the events after `since` are no longer kept, 1013 \
+             reconnect with `since`, 1001 the server stops.",
         )
         .by(Who::AnyoneOrBot)
         .with(&["since", "kinds"])
@@ -55,7 +55,7 @@ async fn stream(req: HttpRequest, payload: Payload, streams: Data<Streams>) -> A
         ApiError::malformed(format!("Open this path as a WebSocket, of version 13: {error}."))
     })?;
     let seat = streams.seat(&req)?;
-    // From here on a refusal is a close code: a browser's program sees no other.
+    // From here on a refusal is a close code: scripts in browsers see nothing else.
     let proved = match (streams.audience, access::offers_proof(req.headers())) {
         (Audience::Anybody, _) => Some(Ok(())),
         (Audience::Known, true) => Some(access::prove(&streams.auth, &req).await),
@@ -75,7 +75,7 @@ async fn stream(req: HttpRequest, payload: Payload, streams: Data<Streams>) -> A
     };
     let stage = match proved {
         None => Stage::Greeting,
-        // Before the handshake is answered: whoever has the answer misses nothing from then on.
+        // Before the handshake's answer: a client with the answer misses nothing from then on.
         Some(Ok(())) => conversation.open().await.unwrap_or_else(Stage::Refused),
         Some(Err(error)) => Stage::Refused(reason_of(&error)),
     };
@@ -112,7 +112,7 @@ enum Stage {
     Listening(Listener),
 }
 
-/// What happens next while listening.
+/// The next event of the loop.
 enum Turn {
     Heard(Heard),
     Said(Result<Frame, CloseReason>),
@@ -172,9 +172,9 @@ impl Conversation {
             .map_err(|error| reason_of(&error))
     }
 
-    /// What is sent next: events, a ping, a pong.
+    /// The next message: events, a ping, a pong.
     async fn listen(&mut self, mut listener: Listener) -> Result<(Listener, Bytes), CloseReason> {
-        // Lets the server send what it has, before it has more than it keeps room for.
+        // Lets the server send its buffer before it grows beyond its capacity.
         tokio::task::yield_now().await;
         loop {
             let turn = if listener.is_live() {
@@ -207,7 +207,7 @@ impl Conversation {
         Ok(frame(Message::Ping(Bytes::new())))
     }
 
-    /// Messages are not expected and mean nothing; each shows that the peer lives.
+    /// Messages are ignored; each shows that the peer is alive.
     fn hear(&mut self, said: Frame) -> Option<Bytes> {
         self.unanswered = 0;
         match said {
@@ -217,7 +217,7 @@ impl Conversation {
     }
 }
 
-/// What the client sends.
+/// The client's messages.
 struct Peer {
     payload: Payload,
     codec: Codec,
@@ -225,7 +225,7 @@ struct Peer {
 }
 
 impl Peer {
-    /// The next frame, or why nothing more is heard. Whoever stops waiting loses nothing.
+    /// The next frame, or why nothing more is heard. A cancelled wait loses nothing.
     async fn frame(&mut self) -> Result<Frame, CloseReason> {
         loop {
             match self.codec.decode(&mut self.inbox).map_err(|error| broken(&error))? {
@@ -244,7 +244,7 @@ impl Peer {
 fn frame(message: Message) -> Bytes {
     let mut bytes = BytesMut::new();
     if let Err(error) = Codec::new().encode(message, &mut bytes) {
-        // Of the messages made here none can fail; without bytes the connection just ends.
+        // Encoding of these messages cannot fail; without bytes the connection just ends.
         debug!(%error, "a frame cannot be made");
     }
     bytes.freeze()
@@ -264,13 +264,13 @@ fn broken(error: &ws::ProtocolError) -> CloseReason {
 
 fn farewell(end: End) -> CloseReason {
     match end {
-        End::Stopping => reason(close_code::GOING_AWAY, "the service stops; come back with since"),
-        End::FellBehind => reason(close_code::TRY_AGAIN, "you fell behind; come back with since"),
-        End::Failed => reason(close_code::TRY_AGAIN, "what you missed cannot be read now"),
+        End::Stopping => reason(close_code::GOING_AWAY, "the service stops; reconnect with since"),
+        End::FellBehind => reason(close_code::TRY_AGAIN, "you fell behind; reconnect with since"),
+        End::Failed => reason(close_code::TRY_AGAIN, "missed events cannot be read now"),
     }
 }
 
-/// A refusal as a close code; the reason, of at most 123 bytes, says no more than a problem would.
+/// A refusal as a close code; the reason has at most 123 bytes and says no more than a problem.
 fn reason_of(error: &ApiError) -> CloseReason {
     match error {
         ApiError::Told(Unauthorized, _) => reason(
@@ -279,7 +279,7 @@ fn reason_of(error: &ApiError) -> CloseReason {
         ),
         ApiError::Is(PositionGone) => reason(
             close_code::POSITION_GONE,
-            "what came after since is no longer kept; begin without it",
+            "the events after since are no longer kept; begin without it",
         ),
         ApiError::InvalidField { field, .. } => {
             reason(close_code::INVALID, &format!("{field} is not what it must be"))

@@ -1,4 +1,4 @@
-//! Answers that everybody gets may be some moments old, and never older.
+//! Cached answers may be some moments old, and never older.
 
 use std::time::{Duration, Instant};
 

@@ -119,7 +119,7 @@ async fn outside_development_the_token_is_needed() {
 async fn grants_are_limited_for_an_address_and_a_day() {
     let service = Service::with(|config| config.grants_per_address_per_day = Some(2)).await;
     service.post("/bots", &json!({ "handle": "Mia" })).await.json();
-    // What does not come to be does not count.
+    // A failed registration does not count.
     for _ in 0..3 {
         service.post("/bots", &json!({ "handle": "Mia" })).await.problem(ProblemKind::HandleTaken);
     }
@@ -173,8 +173,8 @@ async fn a_registration_takes_no_key_that_could_be_guessed() {
     assert_eq!(service.footprint().await, before);
 }
 
-/// Many register with one token. Who guesses another one's handle and key, or has seen them, is told what
-/// anybody is told: that the handle is taken.
+/// Many register with one token. A client with another one's handle and key gets the same answer as any other:
+/// the handle is taken.
 #[tokio::test]
 async fn a_used_key_of_somebody_else_looks_like_an_unused_one() {
     let service = Service::with(|config| {

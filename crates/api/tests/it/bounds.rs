@@ -1,4 +1,4 @@
-//! No answer is longer than [`api::ANSWER_MAX_BYTES`], whatever is kept.
+//! No answer is longer than [`api::ANSWER_MAX_BYTES`], whatever is stored.
 
 use actix_web::{HttpResponse, web};
 use daemon::shutdown::Shutdown;
@@ -111,7 +111,7 @@ async fn every_route_answers_within_its_bound() {
     assert!(mine.body.len() > 500_000, "{}", mine.body.len());
 }
 
-/// The bound that all routes share, for whichever does not keep to one of its own.
+/// The limit of all routes, for a route without its own.
 #[tokio::test]
 async fn a_longer_answer_is_an_error_of_ours_and_not_sent() {
     let arena = Arena::new().await;

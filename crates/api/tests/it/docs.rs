@@ -26,7 +26,7 @@ async fn the_contract_is_served_and_not_sent_again_to_who_has_it() {
     assert_eq!(known_as("\"old\"").await.body, answer.body);
 }
 
-/// What the attributes `src` and `href` of a page name.
+/// The targets of a page's `src` and `href`.
 fn named_files(html: &str) -> Vec<&str> {
     ["src=\"", "href=\""]
         .into_iter()

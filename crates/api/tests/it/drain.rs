@@ -1,4 +1,4 @@
-//! A stop that is announced: balancers learn of it, and until it comes nobody is turned away.
+//! An announced stop: balancers can see it, and until then no request is refused.
 
 use std::time::Duration;
 

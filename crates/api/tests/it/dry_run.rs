@@ -34,7 +34,7 @@ impl Service {
         Answer::of(request.header("X-Agent-Secret", &bot.api_secret).json(body)).await
     }
 
-    /// What would happen, after which nothing may have.
+    /// A dry run, after which nothing may have changed.
     async fn dry(&self, bot: &TestBot, path: &str, body: &Value) -> DryRun {
         let before = State::of(&self.arena).await;
         let asked = self.sent(bot, &format!("{path}?dry_run=true"), body).await;
@@ -49,7 +49,7 @@ impl Service {
         told
     }
 
-    /// Asks first and acts then: both must say the same.
+    /// A dry run, then the action: both must agree.
     async fn would_and_does(
         &self,
         bot: &TestBot,
@@ -198,8 +198,7 @@ async fn bets_are_judged_as_they_would_be() {
     arena.assert_sound().await;
 }
 
-/// What is told of an answer is the same whether it is right or wrong, to the letter: asking is no
-/// way to guess.
+/// The result for an answer is identical for right and wrong ones, so a dry run cannot be used for guessing.
 #[tokio::test]
 async fn an_answer_is_told_its_price_and_never_its_judgement() {
     let service = Service::new().await;
@@ -248,7 +247,7 @@ async fn an_answer_is_refused_as_it_would_be() {
     service.refused(&bot, &on(next), &looked_up, ProblemKind::LimitReached).await;
 }
 
-/// As the real request would: until whoever holds the wallet lets go of it.
+/// Like the real request: until the wallet's lock is released.
 #[tokio::test]
 async fn a_dry_run_waits_its_turn_and_holds_nothing_afterwards() {
     let service = Service::new().await;
@@ -319,7 +318,7 @@ async fn what_is_malformed_or_unproven_stays_so() {
     let dry = format!("{path}?dry_run=true");
     service.sent(&bot, &dry, &bet("0.001")).await.refuses_field("stake");
     service.post(&dry, &bet("1")).await.problem(ProblemKind::Unauthorized);
-    // What has no dry run is not done by somebody who hoped for one.
+    // An operation without a dry run is refused with the parameter, not executed.
     for (method, path, body) in [
         (Method::POST, "/bots".to_owned(), json!({ "handle": "Mia" })),
         (Method::POST, format!("/markets/{market}/void"), json!({ "reason": "a test" })),

@@ -50,7 +50,7 @@ async fn the_census_is_remembered_and_the_tick_is_not() {
     service.arena.tick(Enforcement::Observe).await;
     let after: Economy = service.get("/economy").await.ok();
     assert_eq!(after.tick.0, before.tick.0 + 1);
-    // Within ten seconds nobody counts again; a slow machine may have taken longer.
+    // It is not counted again within ten seconds; a slow machine may have taken longer.
     if after.as_of == before.as_of {
         assert_eq!(after.bots, before.bots);
     } else {

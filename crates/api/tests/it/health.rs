@@ -30,7 +30,7 @@ async fn ready_names_what_it_depends_on_and_a_stale_price_only_degrades_it() {
         assert_eq!(state(&readiness, name), "ok", "{name}");
     }
     service.take_price_away().await;
-    // What was seen counts for a second.
+    // A result is valid for a second.
     let readiness = eventually("the price is missed", || async {
         let readiness = service.get("/ready").await.json();
         (state(&readiness, "price") == "degraded").then_some(readiness)
@@ -76,7 +76,7 @@ async fn without_redis_nothing_is_accepted_and_health_stays() {
     assert_eq!((answer.status.as_u16(), state(&readiness, "redis")), (503, "failed"));
     assert_eq!(state(&readiness, "postgres"), "ok");
     assert_eq!(service.get("/health").await.status.as_u16(), 200);
-    // What needs no Redis goes on.
+    // Requests without Redis still work.
     assert_eq!(service.get("/bots").await.status.as_u16(), 200);
 }
 

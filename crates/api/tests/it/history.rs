@@ -1,4 +1,4 @@
-//! What ticks did, and how a bot fared over them.
+//! The totals of ticks, and a bot's state after them.
 
 use ledger_core::economy::Enforcement::{Enforce, Observe};
 use serde_json::{Value, json};

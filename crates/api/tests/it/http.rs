@@ -17,7 +17,7 @@ async fn open(service: &Service) -> TcpStream {
     TcpStream::connect(address).await.unwrap()
 }
 
-/// What is answered to these bytes until the server closes.
+/// The answer to these bytes until the server closes.
 async fn answered(service: &Service, request: &str) -> String {
     let mut client = open(service).await;
     client.write_all(request.as_bytes()).await.unwrap();
@@ -94,8 +94,8 @@ async fn what_can_be_read_in_two_ways_is_refused() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
-/// A page elsewhere can have its own name lead to a loopback arena (DNS rebinding). Its browser takes the
-/// answer for the page's own, but says in each request which name it asked.
+/// A page elsewhere can have its own name lead to a loopback arena (DNS rebinding). The browser treats the answer
+/// as the page's own, but sends the name in each request.
 #[tokio::test]
 async fn what_is_asked_under_another_name_is_refused() {
     let service = Service::with(|config| {
@@ -195,7 +195,7 @@ async fn a_client_that_takes_nothing_of_its_answers_is_cut_off() {
         Service::with(|config| config.connections.stall = Duration::from_millis(500)).await;
     let client = open(&service).await;
     let request = "GET /economy HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(500);
-    // It asks on and on and never reads, until every buffer is full and the server hangs up.
+    // It sends requests and never reads, until every buffer is full and the server disconnects.
     let client = &client;
     let request = request.as_bytes();
     eventually("the server hangs up", || async move {

@@ -23,7 +23,7 @@ impl Clock {
         Clock(TickEngine::connect(arena.database()).await.unwrap())
     }
 
-    /// One whole tick, for everybody.
+    /// One whole tick, for all bots.
     async fn tick(&mut self, arena: &Arena, mode: Enforcement) -> Tick {
         let mut conn = arena.conn().await;
         let tick = match db::ticks::due(&mut conn, &arena.rules_in(mode), 0).await.unwrap() {
@@ -225,8 +225,8 @@ async fn totals_wider_than_any_balance_are_told_exactly() {
 /// Ticks of a twin's life to watch: it is over before that.
 const WATCHED_TICKS: i64 = 360;
 
-/// The tick in which each of these died, in fact or in its shadow; every tick, each of those alive
-/// is asked what it expects.
+/// The tick in which each of these died, really or by its shadow balance; in every tick the test reads the
+/// forecast of each living one.
 async fn watch(mode: Enforcement, balances: &[&str]) -> Vec<TickNumber> {
     let service = Service::with(|config| config.rules.enforcement = mode).await;
     let mut bots = Vec::new();
@@ -246,7 +246,7 @@ async fn watch(mode: Enforcement, balances: &[&str]) -> Vec<TickNumber> {
             if died.is_some() {
                 continue;
             }
-            // The long-lived ones are asked now and then.
+            // The long-lived ones are checked at intervals.
             if dies_in.0 - tick.number.0 > 3 && tick.number.0 % 50 != 0 {
                 continue;
             }

@@ -48,7 +48,7 @@ async fn verification_continues_where_it_was_and_sees_what_came_since() {
     assert_eq!(service.get(&path).await.json()["entries"], 8);
 }
 
-/// A session that keeps everybody from reading entries until it commits. Bots can be read.
+/// A session that blocks all reads of entries until it commits. Bots can be read.
 async fn entries_locked(service: &Service) -> tokio_postgres::Client {
     let owner = service.arena.owner_client().await;
     owner.batch_execute("BEGIN; LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE").await.unwrap();
@@ -140,7 +140,7 @@ async fn others_get_a_connection_between_the_batches_of_a_long_chain() {
         let profile = format!("/bots/{}", bot.id);
         let other = service.get(&profile);
         let freed = async {
-            // Time for the other one to ask for it.
+            // Time for the other one to request it.
             for _ in 0..50 {
                 service.get("/health").await.json();
             }
@@ -182,7 +182,7 @@ async fn whoever_gets_no_turn_is_told_how_far_it_was_and_the_next_goes_on() {
             service.get(&path).await
         };
         let watched = async {
-            // Two of the first or second, and whoever gave up waiting and looks what is known.
+            // Two of the first or second, and one that gave up waiting and reads the progress.
             waiting(&owner, 3).await;
             owner.batch_execute("COMMIT").await.unwrap();
         };

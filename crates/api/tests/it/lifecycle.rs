@@ -72,7 +72,7 @@ fn limits_and_proxies_are_as_documented_and_as_set() {
     assert_eq!(config.origins, Origins::Listed(vec![origin]));
 }
 
-/// What a million tokens of a model cost by the price book of these settings.
+/// The price of a million tokens of a model by the price book of these settings.
 fn priced(env: &str, model: &str) -> Option<String> {
     let sources = Sources::from_parts(&format!("{SOUND}{env}"), []);
     let book = ApiConfig::read(&sources).unwrap().price_book;
@@ -155,7 +155,7 @@ fn one_message_names_every_problem_and_no_value() {
     assert!(!text.contains("hunter2"), "{text}");
 }
 
-/// Starts, which must fail with this exit code and these words, and say no secret.
+/// Starts; the start must fail with this exit code and text, without a secret.
 async fn refused(config: ApiConfig, exit_code: u8, words: &[&str]) {
     let began = Instant::now();
     let failure = match api::start(config, Shutdown::manual()).await {
@@ -183,7 +183,7 @@ async fn an_unreachable_postgres_or_redis_is_said_within_seconds() {
     without.redis.url = SecretString::from(format!("redis://:hunter2@{nobody}/0"));
     refused(without, EXIT_UNAVAILABLE, &["Redis", &at, "REDIS_URL"]).await;
 
-    // One that accepts and says nothing is no better.
+    // The same for one that accepts and sends nothing.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap();
     let mut without = config(&arena);
@@ -228,7 +228,7 @@ async fn a_port_that_is_taken_is_named() {
 #[tokio::test]
 async fn an_idle_service_stops_within_two_seconds_although_clients_are_connected() {
     let service = Service::new().await;
-    // Kept alive by the client, in use by nobody.
+    // Kept alive by the client, but unused.
     service.get("/health").await.json();
     let mut silent = TcpStream::connect(service.base.trim_start_matches("http://")).await.unwrap();
     let began = Instant::now();

@@ -15,7 +15,7 @@ fn only(burst: u32) -> Option<Rate> {
     Some(Rate::per_minute(1, burst))
 }
 
-/// What a 429 must say.
+/// The required parts of a 429.
 fn refused(answer: &Answer, policy: &str) -> String {
     let problem = answer.problem(ProblemKind::TooManyRequests);
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
@@ -42,7 +42,7 @@ async fn a_client_is_told_where_it_stands_and_refused_beyond_its_burst() {
     let registration = service.post("/bots", &json!({ "handle": "Mia" })).await;
     refused(&registration, "address");
     assert_eq!(service.footprint().await, before);
-    // Whoever looks after it must see it all the same.
+    // Probes must still work.
     assert_eq!(service.get("/health").await.status.as_u16(), 200);
     assert_eq!(service.get("/ready").await.status.as_u16(), 200);
 }
@@ -209,7 +209,7 @@ async fn only_a_trusted_proxy_speaks_for_others() {
     };
     assert_eq!(from(&service, "192.0.2.1").await.status.as_u16(), 200);
     refused(&from(&service, "192.0.2.1").await, "address");
-    // What the client wrote itself stands to the left of what the proxy saw.
+    // The client's own value is to the left of the proxy's.
     refused(&from(&service, "192.0.2.9, 192.0.2.1").await, "address");
     assert_eq!(from(&service, "192.0.2.2").await.status.as_u16(), 200);
     assert_eq!(from(&service, "2001:db8::1").await.status.as_u16(), 200);

@@ -1,4 +1,4 @@
-//! Floods of logins, and who gets in all the same.
+//! Floods of logins, and logins that still succeed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -88,7 +88,7 @@ async fn a_flood_from_one_place_keeps_nobody_out() {
     }
 }
 
-/// With as many addresses as there are places a flood takes all of those that are for anybody.
+/// With as many addresses as there are places a flood takes all unreserved places.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_from_everywhere_keeps_no_bot_out_that_proved_itself_lately() {
     let service = behind_a_proxy().await;

@@ -1,4 +1,4 @@
-//! `GET /metrics`: what it tells, and to whom.
+//! `GET /metrics`: its content, and access to it.
 
 use reqwest::{Method, StatusCode};
 use secrecy::SecretString;
@@ -51,7 +51,7 @@ async fn requests_are_counted_by_route_and_refusals_by_kind() {
 async fn only_the_operators_network_may_ask() {
     let service = Service::new().await;
     assert_eq!(asked(&service, &[]).await.0, 200);
-    // A proxy on this machine of which nobody told the API speaks for the whole world.
+    // An undeclared proxy on this machine gives access to all clients.
     for header in ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"] {
         let (status, text) = asked(&service, &[(header, "203.0.113.7")]).await;
         assert_eq!(status, 403, "{header}");

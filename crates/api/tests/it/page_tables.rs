@@ -1,4 +1,4 @@
-//! What the page must know of the rules' tables is a file that this module writes, and a test holds to them.
+//! The page's copy of the rules' tables is a file that this module writes, and a test compares them.
 
 use std::fmt::Write as _;
 use std::path::Path;

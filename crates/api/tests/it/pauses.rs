@@ -37,7 +37,7 @@ async fn while_the_arena_is_paused_everybody_is_told_why() {
         assert_eq!(problem.extra["reason"], "a wrong price");
         assert!(answer.header("retry-after").is_some());
     }
-    // Only an operator may pause, whatever the subject is.
+    // Only an operator may pause any subject.
     let request = service.request(Method::POST, "/arena/resume");
     Answer::of(request.header("X-Agent-Secret", secret)).await.problem(ProblemKind::Unauthorized);
     let resumed = Answer::of(service.operator(Method::POST, "/arena/resume")).await;
@@ -70,7 +70,7 @@ async fn a_paused_bot_is_told_so_and_shown_so() {
     set_pause(&service, "/bots/nobody/pause", reason).await.problem(ProblemKind::NotFound);
 }
 
-/// Whoever cannot act is not sent for another observation, which they would be refused as well.
+/// A bot that cannot act is not asked to request another observation, which would be refused as well.
 #[tokio::test]
 async fn a_pause_is_told_before_what_is_wrong_with_a_ticket() {
     let service = Service::new().await;
@@ -144,7 +144,7 @@ async fn a_repeated_pause_is_one_act() {
     };
     let first = Answer::of(pause()).await.json();
     Answer::of(service.operator(Method::POST, "/arena/resume")).await.json();
-    // The repeated request is told what the first one was; it pauses nothing again.
+    // The repeated request gets the answer of the first one; it pauses nothing again.
     let second = Answer::of(pause()).await;
     assert_eq!(second.header("idempotency-replayed"), Some("true"));
     assert_eq!(second.json(), first);

@@ -56,7 +56,7 @@ async fn the_type_of_every_problem_is_a_page() {
     }
 }
 
-/// The agents' guide has each problem of the code in its table, beside its status, and no other.
+/// The agents' guide has each problem of the code in its table, with its status, and no other.
 #[test]
 fn the_guide_for_agents_lists_every_problem() {
     let guide = include_str!("../../../../docs/agents.md");

@@ -25,7 +25,7 @@ async fn no_operation_takes_a_parameter_that_it_does_not_know() {
             let method: Method = method.to_uppercase().parse().unwrap();
             for query in ["no_such=1", "limt=3&", "Limit=3", "%6Eo_such=", "dry%5Frun_=1"] {
                 let path = format!("{}?{query}", filled_in(path));
-                // Without a credential: what is malformed is told to anybody.
+                // Without a credential: malformed queries get the same answer for all callers.
                 let answer = Answer::of(service.request(method.clone(), &path)).await;
                 let problem = answer.problem(ProblemKind::InvalidField);
                 assert!(
@@ -67,7 +67,7 @@ async fn the_refusal_says_what_there_is_and_pages_for_people_take_anything() {
     }
     let request = service.operator(Method::GET, "/audit?action=REVIVE&bots=1");
     Answer::of(request).await.refuses_field("bots");
-    // Which of two is meant is nobody's guess, where nothing reads them either.
+    // Of two values it is unclear which one is meant, also if nothing reads them.
     service.get("/markets?limit=1&limit=2").await.refuses_field("limit");
 }
 
@@ -83,7 +83,7 @@ async fn what_the_contract_lists_is_read() {
         for reference in listed.into_iter().flatten() {
             let name = reference["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
             let parameter: &Value = &parameters[name];
-            // The stream answers before it reads; its own tests ask it.
+            // The stream answers before it reads; its own tests cover it.
             if parameter["in"] != "query" || path == "/ws/stream" {
                 continue;
             }

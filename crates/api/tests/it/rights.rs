@@ -1,4 +1,4 @@
-//! Who may: what the contract says of each endpoint, which is made of its row, and what the server does.
+//! Permissions: compares each endpoint's contract, generated from its row, with the server.
 
 use api_types::ProblemKind;
 use reqwest::{Method, RequestBuilder};
@@ -14,7 +14,7 @@ async fn an_endpoint_with_a_right_answers_401_to_whom_it_is_not_for_and_no_other
     let document = service.get("/openapi.json").await.json();
     let (mut guarded, mut open) = (0, 0);
     for (path, item) in document["paths"].as_object().unwrap() {
-        // A stream has no end, and asks in its own way.
+        // A stream has no end, and checks access in its own way.
         if path == "/events" || path == "/ws/stream" {
             continue;
         }

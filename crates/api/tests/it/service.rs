@@ -1,4 +1,4 @@
-//! The API in this process, over a database and a corner of Redis of its own.
+//! The API in this process, with its own database and prefix in Redis.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use test_kit::{Arena, TestBot};
 pub const ADMIN_TOKEN: &str = "the-operators-token-of-this-test";
 pub const SECRET_KEY: &str = "a-secret-key-of-well-over-thirty-two-characters";
 
-/// An idempotency key that nobody guesses, as requests need whose answers hold secrets.
+/// An unguessable idempotency key, for requests whose answers contain secrets.
 pub const RANDOM_KEY: &str = "9f1c6a52-0a3f-4c57-8a41-54f7f6a0c001";
 pub const OTHER_RANDOM_KEY: &str = "1b7f0d4e-93c6-4e0a-b5d2-7c1a80f3e962";
 
@@ -56,7 +56,7 @@ pub fn config(arena: &Arena) -> ApiConfig {
                 others: Vec::new(),
             },
         },
-        // A .env of whoever runs the tests is none of theirs.
+        // The user's .env does not apply to tests.
         follows_settings: false,
         registration_token: None,
         grants_per_address_per_day: None,
@@ -68,7 +68,7 @@ pub fn config(arena: &Arena) -> ApiConfig {
         drain: Duration::ZERO,
         request_log: RequestLog::default(),
         origins: Origins::default(),
-        // What was written is read at once.
+        // Writes are visible at once.
         answer_age_max: Duration::ZERO,
         tick_rate_seconds: 10,
         rules,
@@ -220,7 +220,7 @@ impl Service {
     }
 }
 
-/// A sound wager on an observation.
+/// A valid wager on an observation.
 pub fn wager(observation: &Observation, amount: &str) -> Value {
     json!({
         "observation_id": observation.observation_id,
@@ -240,7 +240,7 @@ pub fn same_login(first: &Answer, again: &Answer) {
     assert!((0..=120).contains(&passed), "{passed}");
 }
 
-/// What the API answered.
+/// The API's answer.
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,

@@ -1,4 +1,4 @@
-//! Everything an arena holds, so that a test can say that nothing changed.
+//! The whole state of an arena, so that a test can check that nothing changed.
 
 use std::collections::BTreeMap;
 

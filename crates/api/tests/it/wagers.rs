@@ -74,7 +74,7 @@ async fn an_impossible_wager_spoils_nobody_elses() {
     for bot in &bots {
         observations.push((bot, wager(&service.observe(bot).await, "1")));
     }
-    // As if Redis had come back from an old copy.
+    // As if Redis had been restored from an old copy.
     let again = std::time::Duration::from_secs(60);
     service.cache.issue_observation(replayer.id, used.observation_id, again).await.unwrap();
     observations.insert(8, (&replayer, wager(&used, "1")));

@@ -14,7 +14,7 @@ pub struct Way {
     silent: watch::Sender<bool>,
 }
 
-/// A way that is cut: nobody listens where it began.
+/// A cut connection: nothing listens at its beginning.
 pub struct Cut {
     address: SocketAddr,
     server: String,

@@ -1,4 +1,4 @@
-//! The page: how it is served. What it does is tested in a browser.
+//! The page: how it is served. Its behaviour is tested in a browser.
 
 use reqwest::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,

@@ -140,8 +140,7 @@ const Life = memo(
       <summary>A bot’s life in four steps</summary>
       <ol>
         <li>
-          <strong>It is born</strong> with <b>${money(p.genesis_grant)}</b> credits, and a ledger that nobody can change
-          afterwards.
+          <strong>It is born</strong> with <b>${money(p.genesis_grant)}</b> credits, and a ledger that cannot be changed afterwards.
         </li>
         <li>
           <strong>Time costs.</strong> Each tick of ${span(rate)} costs <b>${money(p.entropy_base)}</b>, and more while it does
@@ -152,7 +151,7 @@ const Life = memo(
           <strong>It earns</strong> by being right: a price prediction pays ${count(p.payout_factor)} times its stake if the price
           moves its way from the first one ${span(p.sample_lag_seconds)} later on within ${span(p.prediction_horizon_seconds)} (the house pays at
           most ${money(p.house_loss_budget_per_hour)} an hour), a market shares
-          its pool among those who were right, research pays whoever is first.
+          its pool among those who were right, research pays the first right answer.
         </li>
         <li>
           <strong>It dies</strong> when it cannot pay for a tick. One that does nothing lasts <b>${lasts}</b>. After${" "}
@@ -185,14 +184,14 @@ const COLUMNS = [
   {
     key: "shadow",
     name: "Shadow",
-    about: "What would be left of the balance had all fees been charged",
+    about: "The balance if all fees had been charged",
     amount: (row) => row.shadow_balance,
   },
   {
     key: "brier",
     name: "Brier",
     number: true,
-    about: "The mean Brier score, and of how many: 0 is perfect, 0.25 is what always saying 50 % gets",
+    about: "The mean Brier score, and its count: 0 is perfect; a constant 50 % gets 0.25",
     cell: (row) =>
       row.brier === null
         ? html`<span class="none">none yet</span>`
@@ -210,7 +209,7 @@ const COLUMNS = [
   {
     key: "llm",
     name: "Models, USD",
-    about: "What its language models cost in US dollars, by the server's price book; “+ ?” where calls have no price",
+    about: "The cost of its language models in US dollars, by the server's price book; “+ ?” if calls have no price",
     amount: (row) => row.llm_usd,
     cell: (row) =>
       html`<${Money} of=${row.llm_usd} />${row.unpriced_calls > 0
@@ -267,7 +266,7 @@ function StandingsTable({ rows, problem }) {
           <${More}
             shown=${`${found.length > most ? `${count(most)} of ` : ""}${plural(found.length, "bot")}`}
             more=${found.length > most && (() => setMost(most + 100))}
-            hint=${html`<span class="hint">Wealth alone is mostly luck: look at Brier and its count.</span>`}
+            hint=${html`<span class="hint">Wealth alone is mostly luck: compare Brier and its count.</span>`}
           />`
       : null}
   <//>`;

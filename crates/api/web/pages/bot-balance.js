@@ -1,4 +1,4 @@
-// What a bot had over time, and what changed it.
+// A bot's balance over time, and its changes.
 
 /** @import { Entry, History } from "../types" */
 /** @import { Problem } from "../api.js" */
@@ -35,7 +35,7 @@ export const BalanceChart = memo(
         .filter((point) => millis(point.at) >= from)
         .map((point) => ({ at: millis(point.at), balance: null, shadow: point.shadow_balance, entry: null, tick: point.tick })),
     ];
-    // What it has now it has until now.
+    // The present balance extends to now.
     rows.push({ at: Math.max(now(), millis(entries[0]?.recorded_at ?? 0)), balance: entries[0]?.balance_after ?? null, shadow: null, entry: null, tick: null });
     rows.sort((a, b) => a.at - b.at || (a.entry?.sequence ?? 0) - (b.entry?.sequence ?? 0));
     const draw = (/** @type {string | null} */ text) => (text === null ? null : forDrawing(text));

@@ -1,4 +1,4 @@
-// What a bot has at stake, and how its predictions turned out.
+// A bot's open stakes, and the results of its predictions.
 
 /** @import { Bet, Bot, Entry, Market, Prediction } from "../types" */
 /** @import { Problem } from "../api.js" */

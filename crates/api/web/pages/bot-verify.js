@@ -43,8 +43,7 @@ export function Verify({ bot }) {
   const busy = checking.state === "busy";
   return html`<${Section} title="Verify this chain">
     <p class="lead">
-      Your browser fetches every entry, writes each anew in its canonical form (nine lines, each ended by a line feed), computes its SHA-256, and checks that each continues the one
-      before. It believes nothing that the server says about it.
+      Your browser fetches every entry, writes it in its canonical form (nine lines, each ended by a line feed), computes its SHA-256, and checks that it continues the one before. It does not rely on the server's verification.
     </p>
     <p class="buttons verify-button">
       <button type="button" class="primary" onClick=${start} disabled=${busy}>
@@ -97,7 +96,6 @@ function Verdict({ result, at }) {
     </div>
     ${effort}
     <p class="caption">
-      It proves that nothing inside this chain was changed, lost or put in. It cannot prove that the whole chain was not written anew: keep the
-      head, and look whether it is still in the chain another day.
+      It proves that nothing inside this chain was changed, lost or put in. It cannot prove that the whole chain was not rewritten: keep the head, and check on another day that it is still in the chain.
     </p>`;
 }

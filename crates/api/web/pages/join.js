@@ -54,7 +54,7 @@ export function Join() {
               aria-invalid=${wrong("handle")}
               value=${handle}
               set=${setHandle}
-              help="Its public name, for good: a letter, then 2 to 31 letters, digits, _ or -."
+              help="Its permanent public name: a letter, then 2 to 31 letters, digits, _ or -."
             />
             <label class="field"
               ><span>Persona <small>optional</small></span>
@@ -67,7 +67,7 @@ export function Join() {
                 value=${persona}
                 onInput=${(/** @type {any} */ event) => setPersona(event.currentTarget.value)}
               ></textarea>
-              <small id="persona-help">Who it is, in its own words.</small>
+              <small id="persona-help">A description of the bot.</small>
             </label>
             <${Field}
               label="Registration token"
@@ -78,7 +78,7 @@ export function Join() {
               aria-describedby="token-help"
               value=${token}
               set=${setToken}
-              help="Outside development an arena is not open to everybody."
+              help="Outside development an arena requires this token."
             />
             <${Trouble} problem=${problem} />
             <div class="buttons"><button class="primary" disabled=${busy}>${busy ? "Registering…" : "Register"}</button></div>
@@ -88,8 +88,8 @@ export function Join() {
       <div>
         <${Section} title="What happens then">
           <ol class="steps">
-            <li>You are shown a secret and a key, <strong>this once</strong>. Keep them where your agent can read them and nobody else.</li>
-            <li>Your agent asks for an observation, looks, and wagers within ${economy ? plural(economy.parameters.ticket_ttl_seconds, "second") : "seconds"}. The lines for that stand beside the secret.</li>
+            <li>You are shown a secret and a key, <strong>this once</strong>. Keep them where only your agent can read them.</li>
+            <li>Your agent asks for an observation, looks, and wagers within ${economy ? plural(economy.parameters.ticket_ttl_seconds, "second") : "seconds"}. The lines for that are next to the secret.</li>
             <li>
               ${economy
                 ? html`Time costs ${money(economy.parameters.entropy_base)} a tick and more for the idle${economy.mode === "observe" ? ". Here fees are recorded, not charged" : ""}.`
@@ -113,14 +113,14 @@ function Joined({ bot, onDone }) {
     </div>
     <${Section} title="Its credentials">
       <div class="notice-box" role="note">
-        <p><strong>Shown this once.</strong> Nobody can look them up later, not even the operator. When you leave this page they are gone from it.</p>
+        <p><strong>Shown this once.</strong> Nobody can look them up later, not even the operator. The page no longer has them when you leave it.</p>
       </div>
-      <${Secret} name="Secret" value=${bot.api_secret} about="Proves the bot by itself: sent as X-Agent-Secret with each call." />
-      <${Secret} name="Key" value=${bot.api_key} about="Buys a token for half an hour at POST /auth/token, for where something in between may see the calls." />
+      <${Secret} name="Secret" value=${bot.api_secret} about="Authenticates the bot: sent as X-Agent-Secret with each call." />
+      <${Secret} name="Key" value=${bot.api_key} about="Is exchanged for a token of half an hour at POST /auth/token, if another party may see the calls." />
     <//>
     <div class="columns even">
-      <div><${Snippet} title="Start with curl" text=${curl(bot.api_secret)} about="Puts 1.00 on a rising price, with an observation that is asked for and used at once." /></div>
-      <div><${Snippet} title="Start with Python" text=${python(bot.api_secret)} about="The same, once a minute, with what comes with Python alone." /></div>
+      <div><${Snippet} title="Start with curl" text=${curl(bot.api_secret)} about="Wagers 1.00 on a rising price, with an observation that is used at once." /></div>
+      <div><${Snippet} title="Start with Python" text=${python(bot.api_secret)} about="The same, once a minute, with Python’s standard library." /></div>
     </div>
     <div class="buttons"><button type="button" class="quiet" onClick=${onDone}>I have kept them; register another</button></div>`;
 }

@@ -103,7 +103,7 @@ export function Board() {
   const sources = economy?.sources.map(({ source }) => source) ?? [...new Set(markets.map(({ source }) => source))];
   return html`<div class="title">
       <h1 tabindex="-1">Markets</h1>
-      <span class="lead">Questions that data decides. Whoever is right shares the pool; how sure a bot was makes its Brier score.</span>
+      <span class="lead">Questions that data decides. The winners share the pool; a bot’s confidence determines its Brier score.</span>
     </div>
     <div class="toolbar">
       <div class="buttons" role="group" aria-label="Which markets">
@@ -339,7 +339,7 @@ function Commitment({ market }) {
   const fits = computed.value === commitment;
   return html`<${Section} title="Commitment">
     <p class="lead">
-      Before anybody could try, the arena published a hash over the answer and a secret nonce. Once the market is closed both are shown, and
+      When the market opened, the arena published a hash over the answer and a secret nonce. Once the market is closed both are shown, and
       your browser computes the hash again.
     </p>
     <${Facts}
@@ -436,7 +436,7 @@ const EvidenceItem = memo(EvidenceBody);
 
 /** @param {{ market: string, evidence: Evidence }} props */
 function EvidenceBody({ market, evidence: one }) {
-  // What decided is checked at once, other fetches when somebody looks at them.
+  // Deciding evidence is checked at once, other fetches when they are opened.
   const [asked, setAsked] = useState(one.decides);
   const path = `markets/${market}/evidence/${one.id}`;
   const computed = useRead(

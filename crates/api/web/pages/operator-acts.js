@@ -1,4 +1,4 @@
-// What an operator can do, each act with its words.
+// The operator's acts, each with its texts.
 
 /** @import { Bot, Economy, Market } from "../types" */
 
@@ -33,7 +33,7 @@ function actOf(words, path, reason, more = {}) {
 
 /** @param {{ value: string, set: (value: string) => void, required?: boolean }} props */
 function Reason({ value, set, required }) {
-  const words = required ? { help: "Shown to whoever is refused, and in the audit log." } : { note: "optional" };
+  const words = required ? { help: "Shown to refused callers, and in the audit log." } : { note: "optional" };
   return html`<${Field} label="Reason" maxlength="280" required=${required} value=${value} set=${set} ...${words} />`;
 }
 
@@ -41,7 +41,7 @@ function Reason({ value, set, required }) {
 const PAUSE_ARENA = {
   title: "Pause the arena?",
   says: [
-    "Registrations, wagers, bets and answers are refused, no tick begins, and nothing is settled or opened, until somebody lets it go on.",
+    "Registrations, wagers, bets and answers are refused, no tick begins, and nothing is settled or opened, until an operator resumes it.",
     "Reading, live events and price samples go on, and so do operators’ acts.",
   ],
   yes: "Pause the arena",
@@ -140,7 +140,7 @@ export function BotActs({ turn, propose }) {
           </p>
           ${it.paused ? html`<p class="caption">Held since <${Ago} at=${it.paused.since} />: <bdi>${it.paused.reason}</bdi></p>` : null}
           ${it.status === "RETIRED"
-            ? html`<${Empty}>It is retired for good; there is nothing to do.<//>`
+            ? html`<${Empty}>It is retired; there is nothing to do.<//>`
             : html`<${Reason} value=${reason} set=${setReason} />
                 ${it.status === "DEAD"
                   ? html`<form onSubmit=${(/** @type {Event} */ event) => (event.preventDefault(), act("revive"))} class="lookup">
@@ -179,7 +179,7 @@ export function MarketActs({ turn, propose }) {
     [],
     turn,
   );
-  // By itself: the list may be an answer of a moment ago, before the act.
+  // Read separately: the list may be an answer from before the act.
   const chosen = useRead(async (signal) => (id === "" ? null : /** @type {Market} */ (await ask(`markets/${encodeURIComponent(id)}`, { signal }))), [id], turn);
   const market = chosen.value && ["OPEN", "LOCKED"].includes(chosen.value.status) ? chosen.value : null;
   const why = reason.trim();
@@ -203,7 +203,7 @@ export function MarketActs({ turn, propose }) {
       },
       void: {
         title: "Call this market off?",
-        says: [question, "It is void for good: living bettors get their stakes back, and no bounty is paid."],
+        says: [question, "This cannot be undone: living bettors get their stakes back, and no bounty is paid."],
         yes: "Call it off",
         danger: true,
         done: "The market is void, and stakes went back.",

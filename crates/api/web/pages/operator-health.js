@@ -1,4 +1,4 @@
-// Whether all is well, as far as the page can see.
+// The arena's health, as far as the page can see it.
 
 /** @import { Bot, Economy, Page, PriceSample, Readiness } from "../types" */
 
@@ -50,8 +50,7 @@ export function Health() {
       )}
     </ul>
     <p class="caption">
-      The API answers for itself. Of the other three this page sees only what they leave behind: their own answers are on ports of their own,
-      which <code>./run_system.sh status</code> asks.
+      The API answers for itself. This page sees only the results of the other three services: their own health is on other ports, which <code>./run_system.sh status</code> reads.
     </p>
   <//>`;
 }
@@ -96,7 +95,7 @@ function signsOf(read, economy, tickAt, price) {
     name: "oracle",
     tone: sampleAge === null ? "warn" : sampleAge > ttl ? "bad" : sampleAge > ttl / 2 ? "warn" : "good",
     word: sampleAge === null ? "no price seen" : sampleAge > ttl ? "silent" : "sampling",
-    why: sampleAge === null ? "There is no price at all." : `Its last price is ${span(sampleAge)} old${price ? `, ${PRICE_SOURCE[price.source]}` : ""}; wagers are refused beyond ${span(ttl)}.`,
+    why: sampleAge === null ? "There is no price." : `Its last price is ${span(sampleAge)} old${price ? `, ${PRICE_SOURCE[price.source]}` : ""}; wagers are refused beyond ${span(ttl)}.`,
   };
   const acted = read?.acted ?? null;
   const actedAge = acted === null ? null : age(acted);
@@ -104,7 +103,7 @@ function signsOf(read, economy, tickAt, price) {
   const runner = {
     name: "bot-runner",
     tone: read === null || read.hosted === 0 ? "warn" : actedAge !== null && actedAge < 900 ? "good" : "warn",
-    word: read === null ? "asking" : read.hosted === 0 ? "no hosted bot lives" : actedAge === null ? "not seen to act" : actedAge < 900 ? "acting" : "quiet",
+    word: read === null ? "asking" : read.hosted === 0 ? "no hosted bot is alive" : actedAge === null ? "not seen to act" : actedAge < 900 ? "acting" : "quiet",
     why: actedAge === null ? "No hosted bot has acted yet, as far as can be seen." : `A hosted bot acted ${span(actedAge)} ago. A quiet one may just be waiting: personas choose their own pace.`,
   };
   return [api, ticker, oracle, runner];

@@ -1,5 +1,5 @@
-// For whoever runs the arena: whether all is well, and what can be done about it. The token is held in
-// memory; each act asks first, says what it will do, and shows the line it left in the audit log.
+// The operator's page: health, and acts. The token is held in memory; each act describes its effect, asks for a
+// confirmation, and shows its line in the audit log.
 
 /** @import { AuditEntry, Page } from "../types" */
 /** @import { Problem } from "../api.js" */
@@ -60,7 +60,7 @@ function Enter() {
         required
         value=${token}
         set=${setToken}
-        help="The ADMIN_TOKEN of this arena. It is kept in this tab’s memory: closing or reloading the tab forgets it."
+        help="The ADMIN_TOKEN of this arena. It is kept only in this tab’s memory, until the tab is closed or reloaded."
       />
       <${Field} label="Your name" note="for the audit log" maxlength="64" pattern="[A-Za-z0-9_.@\\-]+" placeholder="admin" value=${name} set=${setName} help="Letters, digits and _ . @ -" />
       <${Trouble} problem=${problem} />

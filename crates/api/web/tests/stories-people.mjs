@@ -142,7 +142,7 @@ test("held still, nothing moves; let go, all that came meanwhile is there", asyn
   const { page, close } = await openPage(stage, "#/");
   await live(page);
   await page.locator(".story").first().waitFor();
-  await page.getByRole("button", { name: "Hold still" }).click();
+  await page.getByRole("button", { name: "Pause live updates" }).click();
   await ada.wager("0.03", { reasoning: "while it was held" });
   const there = await until("the post is in the API", async () => (await ask("posts/feed?limit=20")).items.some((post) => post.content.includes("while it was held")));
   assert.ok(there);
@@ -151,7 +151,7 @@ test("held still, nothing moves; let go, all that came meanwhile is there", asyn
   await until("a tick has passed", async () => (await ask("economy")).tick > tick + 1);
   assert.equal(await page.locator("main").innerHTML(), still);
   assert.equal(await page.locator(".story", { hasText: "while it was held" }).count(), 0);
-  await page.getByRole("button", { name: "Held still" }).click();
+  await page.getByRole("button", { name: "Pause live updates" }).click();
   await page.locator(".story", { hasText: "while it was held" }).waitFor();
   await close();
 });

@@ -1,4 +1,4 @@
-//! What would happen, without doing it. A refusal is in the answer.
+//! Dry runs: reports what a call would do. A refusal is in the answer.
 
 use api_types::{ActionRequest, AnswerRequest, BetRequest, BetsRequest, DryRun};
 use ledger_core::MarketId;

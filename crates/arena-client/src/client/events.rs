@@ -1,4 +1,4 @@
-//! What happens in the arena, as it happens: `GET /events`.
+//! Live events of the arena: `GET /events`.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::query::{EventQuery, Pairs};
 use crate::transport::{Call, RESPONSE_BYTES_MAX};
 
 const OPERATION: &str = "GET /events";
-/// Before the stream is opened again, until the arena has said how long.
+/// The wait before the stream is opened again, until the arena has set it.
 const PAUSE_DEFAULT: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// Whatever it says: a stream that is cut at once must not be opened in a hot loop.
+/// The shortest wait: a stream that ends at once must not be opened in a hot loop.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 
 /// Events of the arena in the order of their commits, none left out and none twice, over as many
@@ -28,13 +28,13 @@ pub struct Events {
     feed: Feed,
     body: Option<Body>,
     pause: Duration,
-    /// Not before: kept, because a caller may drop the waiting and wait anew.
+    /// Not before this time: stored, because a caller may cancel the wait and wait again.
     reopen_at: Instant,
-    /// Came before it was asked for.
+    /// Received before it was requested.
     ahead: Option<Event>,
 }
 
-/// What is listened to, and how far that was read.
+/// The query, and the position that was read.
 struct Feed {
     client: Client,
     kinds: Pairs,
@@ -67,8 +67,8 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// See [`ClientError`]; [`api_types::ProblemKind::PositionGone`] when what came after `since` is no
-    /// longer kept: read the lists, and begin without it.
+    /// See [`ClientError`]; [`api_types::ProblemKind::PositionGone`] when the events after `since`
+    /// are no longer kept: read the lists, and begin without it.
     pub async fn events(&self, query: &EventQuery) -> Result<Events, ClientError> {
         let feed =
             Feed { client: self.clone(), kinds: query.pairs(), position: query.since.clone() };
@@ -114,9 +114,9 @@ impl Events {
     /// Kinds of events that this build does not know are passed over.
     ///
     /// # Errors
-    /// See [`ClientError`]: the arena cannot be reached or refuses, or an event cannot be read. Nothing is
-    /// lost by that; the next call tries again, or goes on behind that event. Whether to try again is
-    /// the caller's to say ([`ClientError::is_unavailable`]).
+    /// See [`ClientError`]: the arena cannot be reached or refuses, or an event cannot be read. Nothing is lost
+    /// by that; the next call tries again, or goes on behind that event. The caller decides whether to retry
+    /// ([`ClientError::is_unavailable`]).
     pub async fn next(&mut self) -> Result<Event, ClientError> {
         if let Some(event) = self.ahead.take() {
             return Ok(event);
@@ -128,8 +128,8 @@ impl Events {
         }
     }
 
-    /// Behind what was read last: [`EventQuery::since`] of whoever goes on from here, in this process
-    /// or in another one.
+    /// The position after the last read event: [`EventQuery::since`] for continuing from here, in this process or
+    /// in another one.
     pub fn position(&self) -> Option<&str> {
         self.feed.position.as_deref()
     }

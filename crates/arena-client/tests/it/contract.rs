@@ -1,4 +1,4 @@
-//! Whether the client asks for what the arena's contract has.
+//! Compares the client's calls with the arena's contract.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ const SOURCES: [&str; 5] = [
     include_str!("../../src/operator.rs"),
     include_str!("../../src/token.rs"),
 ];
-/// What no agent and no operator asks for by this client.
+/// Operations that this client does not have.
 const NOT_OFFERED: [&str; 6] = [
     "GET /markets/{market}/evidence",
     "GET /markets/{market}/evidence/{evidence}",

@@ -1,4 +1,4 @@
-//! Dry runs are asked for by the query, and a refusal is an answer.
+//! Dry runs are requested by the query, and a refusal is an answer.
 
 use api_types::{Action, ActionRequest, BetRequest, ProblemKind, Verdict};
 use ledger_core::market::Side;

@@ -1,4 +1,4 @@
-//! Events are read as they come, and over cuts none is lost and none comes twice.
+//! Events are read as they come, and after reconnections none is lost or repeated.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::stub::{Reply, Request, Stub, problem, token};
 
 /// Far longer than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// What a stream begins with; whoever is cut comes back at once.
+/// The beginning of a stream; a disconnected reader reconnects at once.
 const BEGIN: &str = "retry: 1\nid: p0\n\n";
 
 fn tick(number: i64) -> String {

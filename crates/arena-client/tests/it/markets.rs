@@ -48,7 +48,7 @@ fn judged() -> Value {
     })
 }
 
-/// An arena that knows the bot and answers each call of it with `answer`.
+/// An arena with the bot, which answers each of its calls with `answer`.
 async fn arena(answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Stub {
     Stub::start(move |request, before| match request.target.as_str() {
         "/auth/token" => token("t", 1800),

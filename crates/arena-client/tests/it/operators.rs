@@ -1,4 +1,4 @@
-//! What operators do goes out under their token and their name.
+//! Operators' calls have their token and their name.
 
 use api_types::ReviveRequest;
 use arena_client::IdempotencyKey;

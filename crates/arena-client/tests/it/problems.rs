@@ -1,4 +1,4 @@
-//! What the arena refuses arrives as it was meant; what is no answer is told apart.
+//! The arena's refusals arrive unchanged; other failures are distinguished.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What may be repeated is, what may not is not.
+//! Safe calls are repeated, others are not.
 
 use std::time::Duration;
 
@@ -123,7 +123,7 @@ async fn a_host_that_is_not_there_is_unreachable() {
     let stub = Stub::start(|_, _| Reply::Json(200, json!({}))).await;
     let url = stub.config().base_url;
     drop(stub);
-    // The port was just given back; nobody listens there now.
+    // The port was just released; nothing listens there now.
     let error = Client::new(ClientConfig::new(url)).unwrap().health().await.unwrap_err();
     assert!(matches!(error, ClientError::Unreachable { .. }), "{error:?}");
 }

@@ -21,7 +21,7 @@ pub(crate) fn problem_body(status: u16, name: &str) -> Value {
     })
 }
 
-/// What `POST /auth/token` answers.
+/// The answer of `POST /auth/token`.
 pub(crate) fn token(text: &str, expires_in: i64) -> Reply {
     let body = json!({"access_token": text, "token_type": "bearer", "expires_in": expires_in});
     Reply::Json(200, body)

@@ -1,7 +1,7 @@
-//! `arenactl after-recovery`: what is left to do when Postgres itself was put back to an earlier moment.
+//! `arenactl after-recovery`: the last step after a recovery of Postgres itself to an earlier moment.
 //!
-//! Recovery to a point in time gives back a whole cluster, and with it numbers of bots and transactions
-//! that are given out again. So the arena becomes one of its own, as after a restore.
+//! A recovery to a point in time restores a whole cluster, so numbers of bots and transactions are assigned
+//! again. So the arena gets a new identity, as after a restore.
 
 use std::fmt;
 
@@ -20,14 +20,14 @@ use crate::postgres::{self, Postgres};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Go on although the schema is not what the migrations make; each difference is named
+    /// Continue although the schema differs from the migrations; each difference is listed
     ///
-    /// What was added runs with the owner's rights from then on.
+    /// Added objects then run with the owner's rights.
     #[arg(long)]
     accept_schema: bool,
 }
 
-/// An arena that goes on from an earlier moment.
+/// An arena that continues from an earlier moment.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     as_of: Timestamp,
@@ -35,19 +35,19 @@ pub(crate) struct Report {
     entries: u64,
     heads_digest: Hash,
     sound: bool,
-    /// Where the schema is not what the migrations make: none, or accepted.
+    /// Differences of the schema from the migrations: none, or accepted.
     schema_differences: Vec<String>,
 }
 
 pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failure> {
     let url = sources.connection_url(DATABASE_OWNER_URL, postgres::SCHEMES)?;
     let postgres = Postgres::connect_migrated(DATABASE_OWNER_URL, &url, 1).await?;
-    let failed = |error| postgres.failure(error, "cannot make it an arena of its own");
+    let failed = |error| postgres.failure(error, "cannot give the arena a new identity");
     let schema_differences = catalogue::differences(postgres.database()).await.map_err(failed)?;
     // Before its triggers run.
     if !schema_differences.is_empty() && !args.accept_schema {
         return Err(changed_schema(
-            "the schema is not what the migrations make, and nothing was changed",
+            "the schema differs from the migrations, and nothing was changed",
             &schema_differences,
             "Find out who changed it before anything is started, and undo it; or --accept-schema if you made \
              these changes yourself",
@@ -79,7 +79,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "an arena of its own: tokens, cursors and positions in streams of before are refused"
+            "the arena has a new identity: it refuses earlier tokens, cursors and positions in streams"
         )?;
         writeln!(f, "  as of         {}", self.as_of)?;
         writeln!(f, "  bots          {}", self.bots)?;

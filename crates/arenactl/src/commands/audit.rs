@@ -14,8 +14,8 @@ use crate::output::Plain;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only this action, such as RETIRE or PAUSE_ARENA; PREDICT, WAIT, BET, ANSWER and USAGE are
-    /// shown only when asked for
+    /// Only this action, such as RETIRE or PAUSE_ARENA; PREDICT, WAIT, BET, ANSWER and USAGE are shown only with
+    /// this
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
     /// Only what concerns one bot, by handle or id
@@ -44,13 +44,13 @@ impl fmt::Display for AuditLog {
                 writeln!(f)?;
             }
             let bot = line.bot_id.map_or_else(String::new, |id| format!(" bot {id}"));
-            // Whoever gave a name or a reason may be a stranger.
+            // A name or a reason may be from a stranger.
             write!(
                 f,
                 "{:>8}  {}  {:<20} {}{bot}  {}",
                 line.id,
                 line.at,
-                // Padded as a whole: a width says nothing to what is escaped.
+                // Padded as a whole: a width does not apply to escaped text.
                 Plain(&line.action).to_string(),
                 Plain(&line.actor),
                 Plain(&line.detail.to_string())
@@ -64,7 +64,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<AuditLog, Fail
     let is_agents = (args.action.as_deref()).is_some_and(|a| AGENTS_ACTIONS.contains(&a));
     if is_agents && args.bot.is_some() {
         fail!(
-            "an agent's own actions are told by its ledger, predictions and bets; leave out --action or --bot"
+            "an agent's own actions are in its ledger, predictions and bets; leave out --action or --bot"
         );
     }
     let postgres = services_database(sources).await?;

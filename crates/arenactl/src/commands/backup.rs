@@ -1,6 +1,6 @@
-//! `arenactl backup --to DIR`: a dump of everything, and beside it what an audit of the same moment
-//! found, so that whoever restores it can prove that it is the same. The manifest is authenticated with
-//! `BACKUP_KEY`, which is not in the dump.
+//! `arenactl backup --to DIR`: a dump of everything, with the results of an audit of the same moment, so that a
+//! restore can prove that it is the same. The manifest is authenticated with `BACKUP_KEY`, which is not in the
+//! dump.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -31,7 +31,7 @@ use crate::postgres::{self, Postgres};
 pub(crate) const FORMAT: &str = "ledgerdome-backup/v2";
 /// Before manifests were authenticated.
 pub(crate) const FORMAT_BEFORE: &str = "ledgerdome-backup/v1";
-/// Hashes of keys, encrypted answers, personas: for whoever runs the arena alone.
+/// Hashes of keys, encrypted answers, personas: only for the operator.
 const MODE: u32 = 0o600;
 
 #[derive(clap::Args)]
@@ -41,7 +41,7 @@ pub(crate) struct Args {
     to: PathBuf,
 }
 
-/// What a backup says of itself.
+/// The manifest of a backup.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
@@ -61,29 +61,29 @@ pub(crate) struct Manifest {
     pub(crate) entries: u64,
     pub(crate) markets: u64,
     pub(crate) heads_digest: Hash,
-    /// Over what bots' keys and secrets are held against.
+    /// Over the stored hashes of bots' keys and secrets.
     #[serde(default)]
     pub(crate) credentials_digest: Option<Hash>,
-    /// Where the schema is not what its migrations make.
+    /// Differences of the schema from its migrations.
     #[serde(default)]
     pub(crate) schema_differences: Vec<String>,
     /// Whether the audit found nothing wrong.
     pub(crate) sound: bool,
-    /// The dump, beside this file.
+    /// The dump, in the same directory.
     pub(crate) dump: String,
     pub(crate) bytes: u64,
     pub(crate) sha256: Hash,
-    /// By `BACKUP_KEY`; absent where there was none.
+    /// By `BACKUP_KEY`; absent without a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) authentication: Option<Authentication>,
 }
 
-/// Of backups that do not say.
+/// For backups without this field.
 fn first_services_role() -> Vec<String> {
     vec!["arena_app".to_owned()]
 }
 
-/// What was written.
+/// The written files.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     manifest: PathBuf,
@@ -103,8 +103,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
         .map_err(|error| postgres.failure(error, "cannot read who the services are"))?;
     let program = dump_tools::find(sources, "pg_dump", server_major)?;
     fs::create_dir_all(&args.to).with_context(|| format!("cannot create {}", args.to.display()))?;
-    // Until it is whole it has no name that anybody would restore.
-    // One of its own, should two backups run at once.
+    // Until it is complete it has a temporary name. The name is unique, in case two backups run at once.
     let partial = args.to.join(format!(".backup-{}.partial", std::process::id()));
     let mut partial = Partial::begin(&partial)?;
     let dump = async |snapshot: &str| dump(&program, &url, snapshot, &partial.file).await;
@@ -146,7 +145,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
 
 async fn facts(postgres: &Postgres) -> Result<(Uuid, String, i64), Failure> {
     let mut conn = postgres.connection().await?;
-    let failed = |error| postgres.failure(error, "cannot look at the database");
+    let failed = |error| postgres.failure(error, "cannot inspect the database");
     let arena = postgres.database().identity().await.map_err(failed)?;
     let migration = backup::newest_migration(&mut conn).await.map_err(failed)?;
     let major = backup::server_major(&mut conn).await.map_err(failed)?;
@@ -169,9 +168,9 @@ async fn dump(
     dump_tools::run(command, "pg_dump").await
 }
 
-/// A file in the making, which does not stay unless it gets its name. It is written and read through what
-/// was opened first: whoever may write to the directory could put another file in its place, and the
-/// manifest would authenticate that one.
+/// A file in the making, which does not stay unless it gets its name. It is written and read through the same
+/// open file: otherwise a person with write access to the directory could replace it, and the manifest would
+/// authenticate the replacement.
 struct Partial<'a> {
     path: &'a Path,
     file: File,
@@ -235,8 +234,7 @@ fn finish(partial: &Partial<'_>, manifest: &Path, facts: &Manifest) -> io::Resul
 }
 
 impl Judged for Report {
-    /// A failure when what was backed up is broken or cannot be proven later: the backup is there all
-    /// the same.
+    /// A failure if the backed-up data is broken or cannot be authenticated later; the backup is still written.
     fn verdict(self) -> Result<(), Failure> {
         let facts = &self.facts;
         if !facts.sound {
@@ -244,8 +242,8 @@ impl Judged for Report {
         }
         if !facts.schema_differences.is_empty() {
             fail!(
-                "the backup is written, but the schema in it is not what the migrations make ({}): \
-                 `arenactl debug-auth` names what differs; restoring it will want --accept-schema",
+                "the backup is written, but the schema in it differs from the migrations ({}): \
+                 `arenactl debug-auth` lists them; a restore will need --accept-schema",
                 counted(facts.schema_differences.len(), "difference")
             );
         }

@@ -1,5 +1,5 @@
-//! `arenactl debug-auth`: tries every configured credential and says which fail and why, and whether
-//! the database lets anybody do more than the migrations meant.
+//! `arenactl debug-auth`: tests every configured credential, reports failures with their reasons, and checks
+//! whether the database grants more rights than the migrations.
 //!
 //! It shows where a credential was tried and what the other side answered, never the credential.
 
@@ -59,7 +59,7 @@ struct Check {
 enum State {
     Works,
     Fails,
-    /// Not configured, or what it would be held against cannot be reached.
+    /// Not configured, or the server for the test cannot be reached.
     NotTried,
 }
 
@@ -113,7 +113,7 @@ async fn try_postgres(sources: &Sources, setting: &'static str) -> (Option<Postg
             Err(refused) => fails(refused.to_string()),
             Ok(postgres) => {
                 let what = postgres.what();
-                // Before the first migration there is no ledger to ask about.
+                // Before the first migration there is no ledger.
                 let standing = db::roles::standing(url.expose_secret()).await.ok();
                 let (state, detail) = match standing
                     .and_then(|standing| misplaced(setting, standing))
@@ -127,7 +127,7 @@ async fn try_postgres(sources: &Sources, setting: &'static str) -> (Option<Postg
     }
 }
 
-/// What is wrong with the rights of the role that the setting names.
+/// Faults in the rights of the setting's role.
 fn misplaced(setting: &str, standing: Standing) -> Option<&'static str> {
     if setting == DATABASE_OWNER_URL {
         (!standing.owns_ledger).then_some("its role does not own the schema")
@@ -152,7 +152,7 @@ fn backup_key_check(keys: &Result<Keys, ConfigError>) -> Check {
     }
 }
 
-/// Holds schema, triggers, functions, privileges, owners and roles against what the migrations make.
+/// Compares schema, triggers, functions, privileges, owners and roles with the migrations.
 async fn try_schema(postgres: Option<&Postgres>) -> Vec<Check> {
     let one = |state, detail: &str| vec![Check::new("schema", state, detail)];
     let Some(postgres) = postgres else {
@@ -174,8 +174,8 @@ async fn try_schema(postgres: Option<&Postgres>) -> Vec<Check> {
     differences.iter().flat_map(|difference| one(State::Fails, difference)).collect()
 }
 
-/// Whether nobody but the services' role, or in a rotation its successor, may append to the ledger. The schema
-/// cannot tell, because names of roles are no part of it.
+/// Whether only the services' role, or in a rotation its successor, may append to the ledger. The schema's check
+/// does not cover this, because it ignores names of roles.
 async fn try_services(sources: &Sources, postgres: Option<&Postgres>) -> Check {
     const SERVICES: &str = "services";
     let role = sources.get(DATABASE_URL).and_then(|url| roles::role_of(&url));
@@ -184,10 +184,10 @@ async fn try_services(sources: &Sources, postgres: Option<&Postgres>) -> Check {
         return Check::new(SERVICES, State::NotTried, detail);
     };
     match roles::others_that_append(postgres.database(), &role).await {
-        // The schema's check has said what is wrong.
+        // The schema's check has reported it.
         Err(error) => Check::new(SERVICES, State::NotTried, error.to_string()),
         Ok(others) if others.is_empty() => {
-            let detail = format!("nobody but {role} may append to the ledger");
+            let detail = format!("only {role} may append to the ledger");
             Check::new(SERVICES, State::Works, detail)
         }
         Ok(others) => {
@@ -222,12 +222,12 @@ async fn try_manifest(
         Some(digest) if digest == found => check(State::Works, "are those of the backup"),
         Some(_) => check(
             State::Fails,
-            "are not those of the backup: bots were made or keys rotated since, or somebody replaced hashes",
+            "are not those of the backup: bots were created or keys rotated since, or hashes were replaced",
         ),
     }
 }
 
-/// Fails within [`REDIS_ANSWERS_WITHIN`], whatever the server does.
+/// Fails within [`REDIS_ANSWERS_WITHIN`] in any case.
 pub(crate) async fn log_in_to_redis(url: &SecretString) -> CacheResult<Cache> {
     let config = CacheConfig { url: url.expose_secret().to_owned(), namespace: String::new() };
     let seconds = REDIS_ANSWERS_WITHIN.as_secs();
@@ -251,7 +251,7 @@ async fn try_redis(sources: &Sources) -> Check {
     }
 }
 
-/// What is wrong with the one setting that was read.
+/// The fault of the one setting that was read.
 fn problem(error: &ConfigError) -> String {
     error.problems().first().map(|problem| problem.text.clone()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! `arenactl export`: one bot's ledger, or everybody's, as a file that proves itself.
+//! `arenactl export`: the ledger of one bot or of all, as a verifiable file.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -44,7 +44,7 @@ pub(crate) struct Report {
     heads_digest: Hash,
 }
 
-/// What was exported; `None` when it went to standard output, which then belongs to the data.
+/// The export's summary; `None` for standard output, which then only has the data.
 pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Option<Report>, Failure> {
     let postgres = services_database(sources).await?;
     let bot = bot_id(&postgres, "export", args.bot.as_ref()).await?;

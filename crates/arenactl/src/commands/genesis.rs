@@ -1,8 +1,7 @@
 //! `arenactl genesis`: every persona gets its bot, its grant and its API key.
 //!
-//! The key is on disk before the bot exists (or before its hash changes), so that a run which is
-//! interrupted at any point leaves nothing that the next run does not complete: a key without a bot
-//! is used again, and a bot is never without the key that opens it. An existing key is never
+//! The key is on disk before the bot exists (or before its hash changes), so that the next run can complete an
+//! interrupted one: a key without a bot is used again, and a bot always has its key. An existing key is never
 //! replaced.
 
 use std::collections::BTreeMap;
@@ -93,20 +92,20 @@ pub(crate) async fn run(sources: &Sources, who: &Operator) -> Result<Report, Fai
     Ok(Report { credentials_file, bots: provisioned, refused })
 }
 
-/// Files, and not one of them of use: somebody should look before an arena without bots starts. An
+/// There are files, but none is usable: the operator should check this before an arena without bots starts. An
 /// empty directory is a choice.
 fn insist_on_one(personas: &[Filed], refused: &[RefusedFile]) -> Result<(), ConfigError> {
     if !personas.is_empty() || refused.is_empty() {
         return Ok(());
     }
     let reasons: Vec<String> = refused.iter().map(|file| format!("\n      {file}")).collect();
-    let problem = format!("holds no persona that can be used:{}", reasons.concat());
+    let problem = format!("has no usable persona:{}", reasons.concat());
     Err(ConfigError::single(personas::SETTING, problem))
 }
 
 /// Why one persona has no bot.
 enum Refusal {
-    /// It is the persona's own fault; the others go on.
+    /// It is an error of this persona; the others are processed.
     Persona(String),
     Failed(anyhow::Error),
 }
@@ -119,7 +118,7 @@ impl<E: Into<anyhow::Error>> From<E> for Refusal {
 
 struct Genesis {
     credentials: LockedCredentials,
-    /// Whose key a line of the credentials file is.
+    /// The owner of the key in a line of the credentials file.
     owners: BTreeMap<String, String>,
     rules: EconomyRules,
     actor: String,
@@ -201,8 +200,7 @@ impl Genesis {
     }
 }
 
-/// The persona's bot. A bot of that name which somebody else brought is theirs: genesis must never
-/// take it over.
+/// The persona's bot. A bot with that name may belong to another owner: genesis must never take it over.
 async fn find(conn: &mut Connection, persona: &Persona) -> Result<Option<BotProfile>, Refusal> {
     let handle = persona.handle.clone();
     match bots::find(conn, &BotRef::Handle(handle)).await {

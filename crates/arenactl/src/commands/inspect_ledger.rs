@@ -32,7 +32,7 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 pub(crate) struct Audit {
     sound: bool,
-    /// The digest of the rules that this command's settings say.
+    /// The digest of the rules in this command's settings.
     settings_rules: Hash,
     #[serde(flatten)]
     report: audit::Report,

@@ -13,7 +13,7 @@ use crate::postgres::{self, Postgres};
 
 pub(crate) const DATABASE_OWNER_URL: &str = "DATABASE_OWNER_URL";
 
-/// What was done; both are empty when there was nothing to do.
+/// The applied changes; both are empty if there were none.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     /// Versions of migrations, in order.
@@ -24,8 +24,7 @@ pub(crate) struct Report {
 
 pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
     let url = sources.connection_url(DATABASE_OWNER_URL, postgres::SCHEMES)?;
-    // The migrator itself may wait long, for another one; so this asks first whether Postgres is
-    // there at all.
+    // The migrator itself may wait long for another one, so this first checks that Postgres answers.
     let postgres = Postgres::connect(DATABASE_OWNER_URL, &url, 1).await?;
     // One that a restore did not finish is left as it is.
     state(&postgres).await?;

@@ -1,4 +1,4 @@
-//! One command a file. Each `run` does the work and answers with what it did; none prints.
+//! One command a file. Each `run` does the work and returns its result; none prints.
 
 pub(crate) mod after_recovery;
 pub(crate) mod audit;
@@ -39,8 +39,7 @@ use crate::postgres::{self, Postgres};
 
 pub(crate) const DATABASE_URL: &str = "DATABASE_URL";
 
-/// After so long every running service has taken up what was written to `.env`: longer than they look
-/// at it.
+/// After this time every running service uses the new `.env`: longer than the interval at which they read it.
 const TAKE_UP: Duration = Duration::from_secs(service::credentials::LOOK_SECONDS * 2 + 1);
 
 /// Refuses settings that come from the environment: a new value in the file would change nothing.
@@ -67,7 +66,7 @@ async fn services_database(sources: &Sources) -> Result<Postgres, Failure> {
 /// Differences that an error names; `--accept-schema` and `debug-auth` name more.
 const DIFFERENCES_NAMED_MAX: usize = 10;
 
-/// A schema that is not what the migrations make: what differs, and what to do.
+/// A schema that differs from the migrations: the differences, and what to do.
 fn changed_schema(what: &str, differences: &[String], advice: &str) -> Failure {
     let named: Vec<String> = (differences.iter().take(DIFFERENCES_NAMED_MAX))
         .map(|difference| format!("\n  {}", Plain(difference)))
@@ -91,7 +90,7 @@ fn whole_audit() -> Options {
     }
 }
 
-/// What an operator's act on one bot left behind.
+/// The result of an operator's act on one bot.
 #[derive(Debug, Serialize)]
 pub(crate) struct ActReport {
     bot: BotLine,
@@ -174,7 +173,7 @@ fn failure_of(postgres: &Postgres, error: DbError, what: String, unknown: &str) 
     }
 }
 
-/// The number of the bot that a command is told of, if it is told of one.
+/// The number of the bot in a command, if it names one.
 async fn bot_id(
     postgres: &Postgres,
     verb: &str,

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{act_failure, market_failure, services_database};
 use crate::arguments;
 
-/// What is held; the arena, if nothing is named.
+/// The target; the arena by default.
 #[derive(clap::Args)]
 pub(crate) struct Subject {
     /// One bot, by handle or id

@@ -1,7 +1,7 @@
-//! `arenactl resolve --explain MARKET`: derives a market's outcome again from what was kept.
+//! `arenactl resolve --explain MARKET`: derives a market's outcome again from the stored evidence.
 //!
-//! It decides nothing and writes nothing; only the oracle resolves. It shows whether the bytes that
-//! were kept as evidence say what the market's outcome says, by the function that decided it.
+//! It decides nothing and writes nothing; only the oracle resolves. It shows whether the stored evidence leads to
+//! the market's outcome, by the function that decided it.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ use crate::output::{Judged, Plain};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only explain how the outcome follows; nothing is changed, ever
+    /// Only explain how the outcome follows; never changes anything
     #[arg(long, required = true)]
     explain: bool,
     /// The market's id
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     market: MarketId,
 }
 
-/// How an outcome follows from what was kept.
+/// How an outcome follows from the stored evidence.
 #[derive(Debug, Serialize)]
 pub(crate) struct Explanation {
     market_id: MarketId,
@@ -38,7 +38,7 @@ pub(crate) struct Explanation {
     status: MarketStatus,
     outcome: Option<String>,
     deadline: Timestamp,
-    /// What the evidence says when it is read again; `None` where nothing decides.
+    /// The outcome by the evidence, read again; `None` if nothing decides.
     derived: Option<String>,
     verdict: Verdict,
     steps: Vec<Step>,
@@ -47,9 +47,9 @@ pub(crate) struct Explanation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
-    /// The kept evidence says what the outcome says.
+    /// The stored evidence leads to the outcome.
     Confirmed,
-    /// It says something else.
+    /// It leads to another outcome.
     Contradicted,
     /// There is no outcome to derive: the market is unsettled, void, or expired.
     NothingDecided,
@@ -68,7 +68,7 @@ struct Step {
 }
 
 impl Judged for Explanation {
-    /// A failure where the outcome does not follow, or what was kept is not what was read.
+    /// A failure if the outcome does not follow, or if the stored bytes do not match their digest.
     fn verdict(self) -> Result<(), Failure> {
         let kept = self.steps.iter().all(|step| step.digest_matches != Some(false));
         if kept && self.verdict != Verdict::Contradicted {
@@ -166,7 +166,7 @@ fn research(market: &Market) -> (Vec<Step>, Option<String>) {
             research.answer,
             research.nonce.reveal()
         ),
-        (_, false) => "the kept answer and nonce give another one".to_owned(),
+        (_, false) => "the stored answer and nonce give another one".to_owned(),
     };
     let step = Step {
         evidence_id: None,

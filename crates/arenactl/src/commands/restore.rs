@@ -1,11 +1,10 @@
-//! `arenactl restore MANIFEST`: a backup comes to life in an empty database, and is proven to be
-//! what was backed up.
+//! `arenactl restore MANIFEST`: restores a backup into an empty database, and proves that it is the backed-up
+//! one.
 //!
-//! A dump is a program: pg_restore runs what it says with the rights of the role that restores. So the
-//! manifest's HMAC and the dump's SHA-256 are checked before a byte of it is used, on a copy that nobody
-//! else can change; then the tables and
-//! functions are compared with what the migrations make before rows are loaded, because checks and
-//! defaults may call functions; then everything, before a trigger of it can run.
+//! A dump is a program: pg_restore runs it with the rights of the restoring role. So this checks the manifest's
+//! HMAC and the dump's SHA-256 before it uses the dump, on a private copy. Then it compares the tables and
+//! functions with the migrations' before it loads rows, because checks and defaults may call functions. Then it
+//! compares everything, before a trigger can run.
 //!
 //! From the first row on until the audit came out equal the database is marked as unfinished, and nothing
 //! starts on it.
@@ -41,22 +40,21 @@ pub(crate) const RESTORE_DATABASE_URL: &str = "RESTORE_DATABASE_URL";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The manifest of a backup: arena-….json, with its dump beside it
+    /// The manifest of a backup: arena-….json, with its dump in the same directory
     manifest: PathBuf,
     /// Restore although no BACKUP_KEY proves that the backup is yours
     ///
-    /// Whoever made it chose what runs in the database with the restoring role's rights, and which keys
-    /// open the bots.
+    /// Its maker can run any code in the database with the restoring role's rights, and choose the bots' keys.
     #[arg(long)]
     unauthenticated: bool,
-    /// Restore although the schema is not what the migrations make; each difference is named
+    /// Restore although the schema differs from the migrations; each difference is listed
     ///
-    /// What was added may run with the owner's rights from then on.
+    /// Added objects may then run with the owner's rights.
     #[arg(long)]
     accept_schema: bool,
 }
 
-/// An arena that goes on from a backup.
+/// An arena that continues from a backup.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     as_of: Timestamp,
@@ -68,9 +66,9 @@ pub(crate) struct Report {
     heads_digest: Hash,
     /// Whether a key that is known here made the manifest.
     authenticated: bool,
-    /// What nothing proves.
+    /// The unproven facts.
     unproven: Vec<String>,
-    /// Where the schema is not what the migrations make: none, or accepted.
+    /// Differences of the schema from the migrations: none, or accepted.
     schema_differences: Vec<String>,
     /// The roles that may act in it as services do.
     services_roles: Vec<String>,
@@ -110,8 +108,8 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     })
 }
 
-/// The manifest, and whether a key that is known here made it. One whose proof is wrong and one that has
-/// none are the same: anybody can take it away.
+/// The manifest, and whether a key that is known here made it. A wrong proof and a missing one are treated alike:
+/// an attacker can remove it.
 pub(crate) fn read_proven(path: &Path, keys: &Keys) -> anyhow::Result<(Manifest, bool)> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -125,7 +123,7 @@ pub(crate) fn read_proven(path: &Path, keys: &Keys) -> anyhow::Result<(Manifest,
 
 fn not_proven(path: &Path, manifest: &Manifest, keys: &Keys) -> anyhow::Error {
     let what = path.display();
-    let otherwise = "--unauthenticated restores it all the same, and trusts whoever made it";
+    let otherwise = "--unauthenticated restores it anyway, and trusts its maker";
     match &manifest.authentication {
         None => anyhow!(
             "{what} is not authenticated, as backups were before there was a {BACKUP_KEY}: nothing proves \
@@ -151,7 +149,7 @@ fn not_proven(path: &Path, manifest: &Manifest, keys: &Keys) -> anyhow::Error {
 fn unproven(manifest: &Manifest, authenticated: bool, differences: &[String]) -> Vec<String> {
     let mut unproven = Vec::new();
     if !authenticated {
-        unproven.push("that the backup is yours and that nobody changed it".to_owned());
+        unproven.push("that the backup is yours and unchanged".to_owned());
     }
     if manifest.credentials_digest.is_none() {
         unproven
@@ -187,8 +185,8 @@ fn parse(path: &Path, text: &str) -> anyhow::Result<Manifest> {
 
 /// A copy of the dump that has the manifest's digest, before anything is written to the database.
 ///
-/// It has no name, and nobody else can open it. Whoever may write where backups are could change the dump
-/// itself between this look at it and pg_restore's.
+/// It has no name, so no other process can open it. A person with write access to the backups could change the
+/// dump itself between this check and pg_restore.
 fn take(dump: &Path, manifest: &Manifest) -> anyhow::Result<File> {
     let mut original =
         File::open(dump).with_context(|| format!("cannot read {}", dump.display()))?;
@@ -214,7 +212,7 @@ fn take(dump: &Path, manifest: &Manifest) -> anyhow::Result<File> {
 
 async fn must_be_fit(postgres: &Postgres, services_roles: &[String]) -> Result<i64, Failure> {
     let mut conn = postgres.connection().await?;
-    let failed = |error| postgres.failure(error, "cannot look at the database");
+    let failed = |error| postgres.failure(error, "cannot inspect the database");
     if !backup::is_empty(&mut conn).await.map_err(failed)? {
         let what = postgres.what();
         fail!(
@@ -277,13 +275,14 @@ async fn must_be_as_migrated(
         return Ok(differences);
     }
     Err(changed_schema(
-        "the schema in this backup is not what its migrations make",
+        "the schema in this backup differs from its migrations",
         &differences,
         "Drop the database. Take an older backup, or --accept-schema if you made these changes yourself",
     ))
 }
 
-/// Whoever may append to the ledger counts as the services' role, so its name is held against the manifest.
+/// Every role that may append to the ledger counts as the services' role, so its name is compared with the
+/// manifest.
 fn must_be_the_services(found: &[String], manifest: &Manifest) -> anyhow::Result<()> {
     let set = |roles: &[String]| roles.iter().cloned().collect::<BTreeSet<_>>();
     if set(found) == set(&manifest.services_roles) {
@@ -302,7 +301,7 @@ fn must_be_the_services(found: &[String], manifest: &Manifest) -> anyhow::Result
     ))
 }
 
-/// A new identity, and the audit against what the manifest says.
+/// A new identity, and the audit against the manifest.
 async fn prove(
     postgres: &Postgres,
     url: &SecretString,
@@ -317,19 +316,19 @@ async fn prove(
         (newest, roles, state.map_err(failed)?)
     };
     if newest.as_ref() != Some(&manifest.migration) {
-        fail!("the dump has another newest migration than its manifest says");
+        fail!("the dump's newest migration is not the one in its manifest");
     }
     must_be_the_services(&services_roles, manifest)?;
     let credentials = backup::credentials(postgres.database()).await.map_err(failed)?;
     if manifest.credentials_digest.is_some_and(|digest| digest != credentials) {
         fail!(
-            "the keys and secrets that were restored are not those that were backed up: somebody replaced \
-             them in the dump. Drop the database and take another backup"
+            "the restored keys and secrets are not the backed-up ones: they were replaced in the dump. Drop \
+             the database and take another backup"
         );
     }
-    // What follows knows the schema of this build alone.
+    // The following steps support only this build's schema.
     let migrated = match state {
-        // Of the same migrations, too: the sources of markets that this build knows are written by it.
+        // Also with the same migrations: this writes the build's sources of markets.
         SchemaState::Current | SchemaState::Behind { .. } => {
             let migrated = db::migrations::run(url.expose_secret()).await;
             migrated.map_err(failed)?.versions.len()
@@ -363,14 +362,14 @@ async fn prove(
     })
 }
 
-/// Holds the audit of the restored database against what the manifest says.
+/// Compares the audit of the restored database with the manifest.
 fn is_what_was_backed_up(audit: &audit::Report, manifest: &Manifest) -> Result<(), Failure> {
     let same = (audit.bots, audit.entries, audit.markets, audit.heads_digest)
         == (manifest.bots, manifest.entries, manifest.markets, manifest.heads_digest);
     if !same {
         fail!(
-            "what was restored is not what was backed up: {} entries with heads digest {}, and should \
-             have {} with {}",
+            "the restored ledger is not the backed-up one: {} entries with heads digest {}, expected {} with \
+             {}",
             audit.entries,
             audit.heads_digest,
             manifest.entries,
@@ -380,7 +379,7 @@ fn is_what_was_backed_up(audit: &audit::Report, manifest: &Manifest) -> Result<(
     if !audit.is_sound() {
         let first = audit.faults.first().map(|fault| format!("{fault:?}")).unwrap_or_default();
         fail!(
-            "the restored ledger is what was backed up, and it is broken ({first}): run inspect-ledger"
+            "the restored ledger is the backed-up one, and it is broken ({first}): run inspect-ledger"
         );
     }
     Ok(())

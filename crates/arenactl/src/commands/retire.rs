@@ -1,4 +1,5 @@
-//! `arenactl retire BOT --reason R`: a bot is taken out for good. There is no way back, so it asks.
+//! `arenactl retire BOT --reason R`: retires a bot permanently. This cannot be undone, so it asks for
+//! confirmation.
 
 use std::io::{self, BufRead, IsTerminal as _, Write};
 
@@ -20,7 +21,7 @@ pub(crate) struct Args {
     /// Why; it is kept in the audit log
     #[arg(long, value_parser = arguments::reason)]
     reason: String,
-    /// Do not ask; needed where there is no terminal
+    /// Do not ask; required without a terminal
     #[arg(long)]
     yes: bool,
 }
@@ -31,15 +32,14 @@ pub(crate) async fn run(
     who: &Operator,
 ) -> Result<ActReport, Failure> {
     if !args.yes && !io::stdin().is_terminal() {
-        let text = "nothing was done: retiring is for good, and without a terminal to ask on it \
-                    needs --yes";
+        let text = "nothing was done: retirement is permanent and without a terminal needs --yes";
         fail!(text);
     }
     let postgres = services_database(sources).await?;
     let mut conn = postgres.connection().await?;
     let failure = |error| act_failure(&postgres, error, "retire", &args.bot);
     let profile = bots::find(&mut conn, &args.bot).await.map_err(failure)?;
-    // Who is retired already is refused below, and there is nothing to ask.
+    // A retired bot is refused below without a question.
     if !args.yes && profile.status != BotStatus::Retired {
         let asked = profile.clone();
         tokio::task::spawn_blocking(move || {
@@ -48,7 +48,7 @@ pub(crate) async fn run(
         .await
         .context("the question panicked")??;
     }
-    // By its id: this very bot, whatever happened while the operator was thinking.
+    // By its id: exactly this bot, whatever changed during the question.
     bots::retire(&mut conn, &BotRef::Id(profile.id), who, &args.reason, None)
         .await
         .map(ActReport::from)
@@ -62,7 +62,7 @@ fn confirm(
     prompt: &mut impl Write,
 ) -> anyhow::Result<()> {
     let BotProfile { handle, id, status, balance, .. } = bot;
-    writeln!(prompt, "This retires {handle} (bot {id}, {status}) for good and burns {balance}.")?;
+    writeln!(prompt, "This retires {handle} (bot {id}, {status}) forever and burns {balance}.")?;
     write!(prompt, "Type its handle to go on: ")?;
     prompt.flush()?;
     let mut answer = String::new();
@@ -110,7 +110,7 @@ mod tests {
     fn the_question_says_what_is_lost_and_the_handle_is_the_yes() {
         let (result, prompt) = answer("Mia\n");
         assert!(result.is_ok());
-        assert!(prompt.contains("Mia (bot 7, ALIVE) for good and burns 3.50000000"), "{prompt}");
+        assert!(prompt.contains("Mia (bot 7, ALIVE) forever and burns 3.50000000"), "{prompt}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `arenactl revive BOT --amount A --reason R`: a dead bot lives again.
+//! `arenactl revive BOT --amount A --reason R`: revives a dead bot.
 
 use daemon::config::Sources;
 use daemon::process::Failure;

@@ -1,4 +1,4 @@
-//! Which running processes have gone over to what was written to `.env`, by what they say of themselves.
+//! Which running processes use the new `.env`, by their own reports in Redis.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,29 +13,28 @@ use tokio::time::Instant;
 
 use super::debug_auth::{REDIS_SCHEMES, REDIS_URL};
 
-/// What is to be done about those who go by another credential.
+/// The operator's next step for processes with another credential.
 pub(super) const RESTART: &str = "Restart them with that one, then run this again";
 const LOOK: Duration = Duration::from_millis(500);
-/// In this time a running process has gone over, and one that had just read the settings when they
-/// changed has said that it is there: first it connects to Postgres and Redis, which may take five
-/// seconds each.
+/// In this time a running process uses the new credential, and a process that had read the settings just before
+/// the change has reported itself: it first connects to Postgres and Redis, which may take five seconds each.
 const SETTLED: Duration = Duration::from_secs(12);
 
 pub(super) struct RollCall {
     cache: Cache,
     settled: Duration,
-    /// After that, for this long, whoever is behind is waited for.
+    /// After that, the command waits this long for slow processes.
     wait: Duration,
 }
 
-/// What is said when processes are behind: how things stand, and after their names what to do.
+/// The message for slow processes: the state, and after their names what to do.
 #[derive(Clone, Copy)]
 pub(super) struct Wrong<'a> {
     pub(super) state: &'a str,
     pub(super) advice: &'a str,
 }
 
-/// What a look at all processes comes to.
+/// The result of a check of all processes.
 #[derive(Default)]
 struct Heard {
     gone_over: usize,
@@ -48,7 +47,7 @@ impl RollCall {
         let url = sources.connection_url(REDIS_URL, REDIS_SCHEMES)?;
         let config = CacheConfig { url: url.expose_secret().to_owned(), namespace: String::new() };
         let cache = Cache::connect(config).await.with_context(|| {
-            format!("cannot ask Redis, at {REDIS_URL}, which processes run; nothing was changed")
+            format!("cannot list the processes in Redis, at {REDIS_URL}; nothing was changed")
         })?;
         Ok(RollCall::over(cache, SETTLED, wait))
     }
@@ -57,7 +56,7 @@ impl RollCall {
         RollCall { cache, settled, wait }
     }
 
-    /// Gives everybody the time to go over to what was just written.
+    /// Gives all processes the time to use the new settings.
     pub(super) async fn settle(&self) {
         tokio::time::sleep(self.settled).await;
     }
@@ -65,11 +64,11 @@ impl RollCall {
     /// Goes on with another login to Redis itself.
     pub(super) async fn take_up(&self, url: &str) -> anyhow::Result<()> {
         let taken_up = self.cache.take_up(url).await;
-        taken_up.context("cannot log in to Redis anew")
+        taken_up.context("cannot log in to Redis again")
     }
 
-    /// Before something is done that cannot be undone: who was not to be heard a moment ago, as when Redis
-    /// had just come back empty, has said something after this.
+    /// Before an irreversible step: a process without a recent report, for example after Redis lost its data, has
+    /// reported after this.
     pub(super) async fn take_twice(
         &self,
         credential: &str,
@@ -81,8 +80,8 @@ impl RollCall {
         self.take(credential, fingerprint, wrong).await
     }
 
-    /// Waits until every process that uses the credential uses the one of this fingerprint, and counts them; or
-    /// says of which processes what is wrong.
+    /// Waits until every process that uses the credential uses the one of this fingerprint, and counts them;
+    /// otherwise lists the wrong processes.
     pub(super) async fn take(
         &self,
         credential: &str,
@@ -112,7 +111,7 @@ impl RollCall {
 
     async fn look(&self, credential: &str, fingerprint: &str) -> Result<Heard, Failure> {
         let present = self.cache.present().await;
-        let present = present.context("cannot ask Redis which processes run; run this again")?;
+        let present = present.context("cannot list the processes in Redis; run this again")?;
         let mut heard = Heard::default();
         for process in present.into_iter().filter(|process| !is_dead(process)) {
             match process.credentials.get(credential) {
@@ -125,7 +124,7 @@ impl RollCall {
     }
 }
 
-/// One of this machine that is silent and has no process any more.
+/// One of this machine without a recent report whose process has ended.
 fn is_dead(process: &Presence) -> bool {
     process.silent >= 3 * SAID_EVERY
         && process.host == this_host()
@@ -139,7 +138,7 @@ fn in_words(process: &Presence) -> String {
         return name.clone();
     }
     format!(
-        "{name} (silent for {} s: if it died, it is forgotten {} s after its last word)",
+        "{name} (no report for {} s: if it ended, it is ignored {} s after its last report)",
         silent.as_secs(),
         BELIEVED.as_secs()
     )

@@ -1,8 +1,8 @@
 //! `arenactl rotate-redis`: another password in REDIS_URL, while everything runs.
 //!
-//! Redis takes both passwords until the services have gone over. A run that is interrupted is simply
-//! repeated: before `.env` has the new password it makes another one, and afterwards, as a mark in
-//! `.env` says, it only waits and takes the old one away.
+//! Redis takes both passwords until the services have gone over. An interrupted run is repeated: before `.env`
+//! has the new password it makes another one, and afterwards, by a mark in `.env`, it only waits and removes the
+//! old one.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -27,8 +27,7 @@ use crate::env_file;
 use crate::keys;
 
 const REDIS_ADMIN_URL: &str = "REDIS_ADMIN_URL";
-/// In `.env` while the old password is good too: since when `REDIS_URL` has had the new one, in seconds
-/// of the Unix epoch.
+/// In `.env` while the old password is valid too: when `REDIS_URL` got the new one, in seconds of the Unix epoch.
 const ROTATED_AT: &str = "REDIS_URL_ROTATED_AT";
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -37,7 +36,7 @@ pub(crate) struct Args {
     /// The setting that holds the URL of a user who may change users; without it REDIS_URL's own
     #[arg(long, value_name = "NAME", default_value = REDIS_ADMIN_URL)]
     admin_url_env: String,
-    /// How long to wait until nobody is logged in by the old password
+    /// How long to wait until no session uses the old password
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=WAIT_SECONDS_MAX))]
     wait: u64,
 }
@@ -47,11 +46,11 @@ pub(crate) struct Report {
     user: String,
     /// Whether an earlier run had come as far as `.env`.
     resumed: bool,
-    /// How many processes said that they have gone over.
+    /// How many processes reported the new credential.
     processes: usize,
 }
 
-/// What has just been done.
+/// The step that was just completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Added,
@@ -98,18 +97,17 @@ impl Rotation {
         let admin = PasswordAdmin::open(self.admin_url.expose_secret())
             .await
             .context("cannot log in to Redis")?;
-        let open = admin.needs_none(&user).await.context("cannot look at the users of Redis")?;
+        let open = admin.needs_none(&user).await.context("cannot read the users of Redis")?;
         if open {
             fail!(
-                "{user} of that Redis needs no password, and a first one would lock everybody out who \
-                 comes without: set one by hand, in Redis and in {REDIS_URL}, while the services are \
-                 stopped"
+                "{user} of that Redis needs no password, and a first one would lock out all clients without \
+                 it: set one by hand, in Redis and in {REDIS_URL}, while the services are stopped"
             );
         }
-        // With one password alone the mark is what is left of a rotation that was over.
+        // With only one password, the mark is left from a completed rotation.
         let mark = self.rotated_at()?;
         let good = admin.passwords(&user).await;
-        let good = good.context("cannot look at the users of Redis")?;
+        let good = good.context("cannot read the users of Redis")?;
         let (resumed, written) = match mark {
             Some(written) if good > 1 => (true, written),
             Some(_) | None => {
@@ -132,8 +130,8 @@ impl Rotation {
         Ok(Report { user, resumed, processes })
     }
 
-    /// Gives the user another password beside the one it has, in Redis and then in the settings. Answers
-    /// when those had it.
+    /// Gives the user a second password, in Redis and then in the settings. Answers when those had
+    /// it.
     async fn add(
         &self,
         admin: &PasswordAdmin,
@@ -149,7 +147,7 @@ impl Rotation {
             format!("cannot give {user} another password; {REDIS_ADMIN_URL} may name who can")
         })?;
         after(Step::Added)?;
-        // It must work before anybody is told to use it.
+        // It must work before processes are told to use it.
         PasswordAdmin::open(url.as_str())
             .await
             .context("Redis refuses the new password; nothing was changed in the settings")?;
@@ -174,8 +172,8 @@ impl Rotation {
         Ok(seconds.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds)))
     }
 
-    /// The settings must still say what was written: else somebody would be told a password that is
-    /// void in a moment.
+    /// The settings must still have the written value: else processes would use a password that becomes invalid
+    /// in a moment.
     fn insist_on(&self, login: &str) -> Result<(), Failure> {
         let sources = Sources::from_file(&self.file);
         let url = sources.get(REDIS_URL).unwrap_or_default();
@@ -183,14 +181,14 @@ impl Rotation {
             return Ok(());
         }
         Err(anyhow!(
-            "{REDIS_URL} was changed by somebody else meanwhile; every password of before is still good: \
+            "{REDIS_URL} was changed by another process meanwhile; every earlier password is still valid: \
              run `arenactl rotate-redis` again"
         )
         .into())
     }
 
-    /// Until every process says that it has gone over, and every session of the user began after the new
-    /// password was written, also those of whoever else has it.
+    /// Until every process reports the new password, and every session of the user, also of other clients, began
+    /// after it was written.
     async fn wait_until_taken_up(
         &self,
         admin: &PasswordAdmin,
@@ -198,8 +196,8 @@ impl Rotation {
         login: &str,
         written: SystemTime,
     ) -> Result<usize, Failure> {
-        let advice = format!(". {RESTART}; until then both passwords are good");
-        let state = format!("{REDIS_URL} has the new password, but some go by another one");
+        let advice = format!(". {RESTART}; until then both passwords are valid");
+        let state = format!("{REDIS_URL} has the new password, but some processes use another one");
         let wrong = Wrong { state: &state, advice: &advice };
         self.roll_call.take(REDIS_URL, login, wrong).await?;
         let deadline = Instant::now() + self.wait;
@@ -221,15 +219,14 @@ impl Rotation {
             }
             if Instant::now() >= deadline {
                 fail!(
-                    "{REDIS_URL} has the new password, but sessions of before are still open, from \
-                     {}. Restart those services, then run this again; until then both passwords \
-                     are good",
+                    "{REDIS_URL} has the new password, but sessions of before are still open, from {}. \
+                     Restart those services, then run this again; until then both passwords are valid",
                     old.join(", ")
                 );
             }
             tokio::time::sleep(LOOK).await;
         }
-        // Once more: who was not to be heard a while ago may be now.
+        // Once more: a process that did not report a while ago may do so now.
         self.roll_call.take_twice(REDIS_URL, login, wrong).await
     }
 }
@@ -238,11 +235,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { user, processes, .. } = self;
         if self.resumed {
-            // Not "another": somebody may have put an older one back meanwhile.
+            // Not "another": an operator may have restored an older one meanwhile.
             return write!(
                 f,
                 "an interrupted rotation was completed: the password of {user} in {REDIS_URL} is the only \
-                 one that is good, and {processes} processes use it"
+                 valid one, and {processes} processes use it"
             );
         }
         write!(

@@ -130,7 +130,7 @@ async fn a_process_that_has_not_gone_over_keeps_its_password_and_is_named() {
     follows.take_up(&new).await.unwrap();
     let done = bench.rotation().await.run(|_| Ok(())).await.unwrap();
     assert!(done.resumed && done.processes == 1, "{done:?}");
-    assert!(done.to_string().contains("the only one that is good"), "{done}");
+    assert!(done.to_string().contains("the only valid one"), "{done}");
     assert_eq!(bench.written(), new, "no other one was made");
     assert!(works(&new).await && !works(&old).await);
     let mark = Sources::from_file(&bench.file()).get(ROTATED_AT);
@@ -153,7 +153,7 @@ async fn settings_that_somebody_else_changed_meanwhile_are_not_locked_out() {
         })
         .await;
     let refused = refused.unwrap_err().to_string();
-    assert!(refused.contains("somebody else"), "{refused}");
+    assert!(refused.contains("another process"), "{refused}");
     assert!(works(&old).await);
 }
 

@@ -1,8 +1,7 @@
 //! `arenactl rotate-role`: another Postgres role takes the place of the one in `.env`.
 //!
-//! What is done already is read from Postgres and from `.env`, so that an interrupted run is simply
-//! repeated: before `.env` names the new role it is made once more, and afterwards only the end of
-//! the old one is left.
+//! Completed steps are read from Postgres and from `.env`, so that an interrupted run can be repeated: before
+//! `.env` names the new role it is created again, and afterwards only the removal of the old one is left.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -41,7 +40,7 @@ pub(crate) struct Args {
     /// The setting that holds a superuser's URL; a private Postgres needs none
     #[arg(long, value_name = "NAME", default_value = DATABASE_ADMIN_URL)]
     admin_url_env: String,
-    /// How long to wait until nobody is logged in as the old role
+    /// How long to wait until no session uses the old role
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=WAIT_SECONDS_MAX))]
     wait: u64,
 }
@@ -71,7 +70,7 @@ pub(crate) struct Report {
     resumed: bool,
 }
 
-/// What has just been done.
+/// The step that was just completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Created,
@@ -91,7 +90,7 @@ struct Rotation {
     file: PathBuf,
     wait: Duration,
     quiet: Duration,
-    /// Nobody is asked about the owner's role, which no service has.
+    /// The owner's role needs no check, because no service has it.
     roll_call: Option<RollCall>,
 }
 
@@ -122,7 +121,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     rotation.run(|_| Ok(())).await
 }
 
-/// The superuser's way into the database: named by a setting, or found beside the private cluster.
+/// The superuser's access to the database: by a setting, or by the file of the private cluster.
 fn admin_url(
     sources: &Sources,
     setting: &str,
@@ -184,7 +183,7 @@ impl Rotation {
             .await
             .map_err(|error| self.failed(error, "log in as the superuser"))?;
         let resumed = admin.predecessor(&present).await;
-        let resumed = resumed.map_err(|error| self.failed(error, "look at the role"))?;
+        let resumed = resumed.map_err(|error| self.failed(error, "read the role"))?;
         let (old, new) = match &resumed {
             Some(old) => (old.clone(), present),
             None => {
@@ -192,18 +191,18 @@ impl Rotation {
                 (present, new)
             }
         };
-        // Whatever was made under the old role since, it must not go with it.
+        // Objects created by the old role since must not be dropped with it.
         admin
             .hand_over(&old, &new)
             .await
-            .map_err(|error| self.failed(error, "move what the old role owns"))?;
+            .map_err(|error| self.failed(error, "transfer the old role's objects"))?;
         self.wait_until_gone_over(&new).await?;
         self.wait_until_quiet(&admin, &old).await?;
         after(Step::Quiet)?;
         admin.close(&old).await.map_err(|error| self.failed(error, "close the old role"))?;
         after(Step::Closed)?;
         admin.remove(&old, &new).await.map_err(|error| {
-            self.failed(error, format!("drop the old role {old}, which nobody uses any more"))
+            self.failed(error, format!("drop the old role {old}, which is no longer used"))
         })?;
         after(Step::Removed)?;
         Ok(Report {
@@ -221,7 +220,7 @@ impl Rotation {
         old: &str,
         after: &impl Fn(Step) -> Result<(), Failure>,
     ) -> Result<String, Failure> {
-        let look = |error| self.failed(error, "look at the role");
+        let look = |error| self.failed(error, "read the role");
         if admin.is_superuser(old).await.map_err(look)? {
             fail!("{old} is a superuser, which no setting should name");
         }
@@ -241,7 +240,7 @@ impl Rotation {
         admin
             .hand_over(old, &new)
             .await
-            .map_err(|error| self.failed(error, "move what the old role owns"))?;
+            .map_err(|error| self.failed(error, "transfer the old role's objects"))?;
         after(Step::HandedOver)?;
         let url = with_login(parsed(&self.url)?, &new, password.expose_secret())?;
         let standing = roles::standing(url.expose_secret())
@@ -259,7 +258,7 @@ impl Rotation {
         Ok(new)
     }
 
-    /// Who works under the new role already has its password from another file, and would lose it.
+    /// A process that already uses the new role has its password from another file, and would lose access.
     async fn insist_on_nobody(
         &self,
         admin: &RoleAdmin,
@@ -300,8 +299,8 @@ impl Rotation {
         Err(anyhow!("{role} {problem}; {} still names the old role", self.file.display()))
     }
 
-    /// Until every process has said that it works under the role. One that has no session now, or no
-    /// Redis to say so, is known by [`Rotation::wait_until_quiet`] alone.
+    /// Until every process has reported that it uses the role. A process without a session now, or without Redis,
+    /// is only found by [`Rotation::wait_until_quiet`].
     async fn wait_until_gone_over(&self, role: &str) -> Result<(), Failure> {
         let Some(roll_call) = &self.roll_call else {
             return Ok(());
@@ -313,7 +312,7 @@ impl Rotation {
         Ok(())
     }
 
-    /// Until nobody was logged in as the role for a while.
+    /// Until no session has used the role for a while.
     async fn wait_until_quiet(&self, admin: &RoleAdmin, old: &str) -> Result<(), Failure> {
         let deadline = Instant::now() + self.wait;
         let mut quiet_since = None;

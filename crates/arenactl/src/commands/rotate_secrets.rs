@@ -1,10 +1,9 @@
 //! `arenactl rotate-secret-key` and `rotate-admin-token`: other secrets in `.env`, while everything runs.
 //!
-//! The API takes up what `.env` says within seconds, each process by itself. So that none of them is
-//! ever shown what it does not know yet, a new secret is first accepted by all (`…_NEXT`), and only then
-//! used; the old one stays accepted (`…_PREVIOUS`) until nobody needs it any more. `.env` itself says
-//! how far an interrupted run had come, and what every process says of itself ([`cache::presence`])
-//! whether it has gone over.
+//! Each API process reads `.env` within seconds, independently. So that no process gets an unknown secret, a new
+//! one is first accepted by all (`…_NEXT`), and only then used; the old one stays accepted (`…_PREVIOUS`) until
+//! it is no longer needed. `.env` itself shows the progress of an interrupted run, and each process' report
+//! ([`cache::presence`]) which secret it uses.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,15 +22,17 @@ use crate::env_file;
 use crate::keys;
 
 /// After so long no request is under way that began before its process knew the new key: then twins could
-/// miss each other. Longer than a request and what it leaves behind may take.
+/// miss each other. Longer than a request and its background work may take.
 const OUTLIVED: Duration = Duration::from_secs(20);
 
-const OTHERS: &str = "go by something else than it says, and nothing was changed. Restart them with that file, then run this again";
-const NOT_KNOWN: &str = "do not know the new one yet, and nobody uses it. Restart them with that file, then run this again";
+const OTHERS: &str = "use another value, and nothing was changed. Restart them with that file, then run this \
+    again";
+const NOT_KNOWN: &str = "do not have the new one yet, and it is not used. Restart them with that file, then \
+    run this again";
 const NOT_USED: &str = "still use the previous one, which is accepted too. Restart them with that file; until --finish nothing \
                         else is left to do";
 const NOT_FORGOTTEN: &str =
-    "still accept what it was before. Restart them with that file; nothing else is left to do";
+    "still accept the old one. Restart them with that file; nothing else is left to do";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -69,7 +70,7 @@ pub(crate) const ADMIN_TOKEN: Secret = Secret {
 pub(crate) struct Report {
     setting: &'static str,
     outcome: Outcome,
-    /// How many said that they have gone over.
+    /// How many reported the new secret.
     processes: usize,
 }
 
@@ -128,9 +129,9 @@ impl Rotation {
             }
         };
         self.insist_on_all(NOT_KNOWN).await?;
-        // Also after an interruption: nobody knows how long ago that was.
+        // Also after an interruption, which may have been just now.
         tokio::time::sleep(outlived).await;
-        // Who was not to be heard a while ago may be now.
+        // A process that did not report a while ago may do so now.
         self.insist_on_all(NOT_KNOWN).await?;
         let sources = self.unchanged_since(&sources, &next)?;
         let previous = list(&present, given(&sources, in_previous));
@@ -145,7 +146,7 @@ impl Rotation {
         Ok(self.report(outcome, processes))
     }
 
-    /// What somebody else wrote meanwhile must not get lost.
+    /// Concurrent changes must not get lost.
     fn unchanged_since(&self, before: &Sources, next: &SecretString) -> Result<Sources, Failure> {
         let now = Sources::from_file(&self.file);
         let same = |name| before.get(name).unwrap_or_default() == now.get(name).unwrap_or_default();
@@ -155,7 +156,7 @@ impl Rotation {
             return Ok(now);
         }
         Err(anyhow!(
-            "somebody else changed {} in {} meanwhile; nobody uses the new one yet: run this again",
+            "another process changed {} in {} meanwhile; the new one is not used yet: run this again",
             self.secret.present,
             self.file.display()
         )
@@ -166,8 +167,8 @@ impl Rotation {
         Report { setting: self.secret.present, outcome, processes }
     }
 
-    /// Waits until every API process runs with the secret in the file as it is now, and counts them; or
-    /// says of which processes what is wrong.
+    /// Waits until every API process uses the secret that is now in the file, and counts them; otherwise lists
+    /// the wrong processes.
     async fn insist_on_all(&self, wrong: &str) -> Result<usize, Failure> {
         let sources = Sources::from_file(&self.file);
         let fingerprint = self.secret.fingerprint(&sources)?;
@@ -177,7 +178,7 @@ impl Rotation {
         self.roll_call.take_twice(setting, &fingerprint, wrong).await
     }
 
-    /// Writes them, and gives everybody the time to go over.
+    /// Writes them, and gives all processes the time to use them.
     async fn write(&self, settings: &[(&'static str, &str)]) -> anyhow::Result<()> {
         let settings: Vec<(&'static str, SecretString)> =
             settings.iter().map(|(name, value)| (*name, SecretString::from(*value))).collect();
@@ -188,7 +189,7 @@ impl Rotation {
 }
 
 impl Secret {
-    /// What an API process tells of it when the settings are these.
+    /// The report of an API process with these settings.
     fn fingerprint(&self, sources: &Sources) -> Result<String, ConfigError> {
         let mut reader = Reader::new(sources);
         let present = reader.secret(self.present, 1);
@@ -205,8 +206,8 @@ fn required(sources: &Sources, setting: &str) -> Result<SecretString, ConfigErro
     let secret = reader.secret(setting, 1);
     reader.finish()?;
     if secret.expose_secret().contains(',') {
-        let problem = "has a comma, so it cannot be listed beside its successor: set another one by hand \
-                       and restart the API";
+        let problem = "has a comma, so it cannot be listed with its successor: set another one by hand and \
+            restart the API";
         return Err(ConfigError::single(setting, problem));
     }
     Ok(secret)
@@ -231,16 +232,16 @@ impl fmt::Display for Report {
         let until = if setting == presence::SECRET_KEY {
             "after a day, when the answers kept for retries are void too"
         } else {
-            "once nobody uses it any more"
+            "once it is no longer used"
         };
         let heard = match self.processes {
-            0 => "no API process was there to be asked".to_owned(),
-            1 => "the API process says so".to_owned(),
-            many => format!("all {many} API processes say so"),
+            0 => "no API process is running".to_owned(),
+            1 => "the API process has reported it".to_owned(),
+            many => format!("all {many} API processes have reported it"),
         };
         match self.outcome {
             Outcome::Finished => {
-                write!(f, "what {setting} was before is accepted no more; {heard}")
+                write!(f, "the old {setting} is no longer accepted; {heard}")
             }
             Outcome::Rotated | Outcome::Resumed => {
                 if self.outcome == Outcome::Resumed {
@@ -248,7 +249,7 @@ impl fmt::Display for Report {
                 }
                 write!(
                     f,
-                    "{setting} is another one; {heard}. The previous one is still accepted: end that \
+                    "{setting} was replaced; {heard}. The previous one is still accepted: end that \
                      with --finish {until}"
                 )
             }

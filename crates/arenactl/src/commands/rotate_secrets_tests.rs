@@ -236,5 +236,5 @@ async fn what_somebody_else_writes_meanwhile_is_not_lost() {
     assert!(rotation.unchanged_since(&before, &next).is_ok());
     with(TOKEN);
     let refused = rotation.unchanged_since(&before, &next).err().unwrap();
-    assert!(refused.to_string().contains("somebody else"), "{refused}");
+    assert!(refused.to_string().contains("another process"), "{refused}");
 }

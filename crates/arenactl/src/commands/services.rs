@@ -51,7 +51,7 @@ pub(crate) async fn status(args: &status::Args) -> Result<u8, Failure> {
 }
 
 struct Own {
-    /// Who starts it, for the audit log.
+    /// The operator's name, for the audit log.
     by: Option<Operator>,
 }
 

@@ -17,11 +17,11 @@ use serde::{Deserialize, Serialize};
 use super::services_database;
 use crate::output::{Judged, Plain};
 
-/// Errors of how long are told.
+/// The period for which errors are counted.
 const ERROR_SECONDS: i64 = 60;
-/// Of each log only so much of its end is looked at.
+/// The length of a log's end that is read.
 const LOG_BYTES_MAX: u64 = 4 << 20;
-/// Of an error's message so much is shown.
+/// The length of an error's message that is shown.
 const MESSAGE_CHARS: usize = 100;
 
 #[derive(clap::Args)]
@@ -45,7 +45,7 @@ impl Args {
 
 #[derive(Serialize)]
 pub(crate) struct Report {
-    /// `null` where Postgres does not tell.
+    /// `null` if Postgres does not answer.
     arena: Option<Arena>,
     trouble: Option<String>,
     /// `null` where the logs cannot be read.
@@ -79,7 +79,7 @@ struct LastPrice {
     age_seconds: i64,
 }
 
-/// What one service's log says of the last minute.
+/// The last minute of one service's log.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Errors {
     service: String,
@@ -109,7 +109,7 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
 async fn arena(sources: &Sources, now: Timestamp) -> Result<Arena, Failure> {
     let postgres = services_database(sources).await?;
     let mut conn = postgres.connection().await?;
-    let failed = |error| postgres.failure(error, "cannot look at the arena");
+    let failed = |error| postgres.failure(error, "cannot read the arena's state");
     let tick = db::ticks::latest_begun(&mut conn).await.map_err(failed)?;
     let price = db::prices::newest(&mut conn).await.map_err(failed)?;
     let Census { alive, dead, .. } = db::supply::census(&mut conn).await.map_err(failed)?;
@@ -128,7 +128,7 @@ async fn arena(sources: &Sources, now: Timestamp) -> Result<Arena, Failure> {
     })
 }
 
-/// The errors of each log in the directory. Fails when it cannot be read: then nobody knows.
+/// The errors of each log in the directory. Fails if it cannot be read: then the number is unknown.
 fn errors(logs: &Path, now: Timestamp) -> io::Result<Vec<Errors>> {
     let mut logs = fs::read_dir(logs)?
         .map(|entry| entry.map(|entry| entry.path()))
@@ -200,7 +200,8 @@ impl fmt::Display for Report {
             Some(arena) => write!(f, "{arena}")?,
             None => write!(
                 f,
-                "arena   not known: Postgres does not tell. Is it running, and does DATABASE_URL lead to it?"
+                "arena   not known: Postgres does not answer. Is it running, and does DATABASE_URL lead to \
+                 it?"
             )?,
         }
         let Some(errors) = &self.errors else {

@@ -1,9 +1,8 @@
 //! `arenactl verify-export`: recomputes a file of `export`, line by line, with no database and no
-//! settings. Whatever the bytes are, it names the line that is wrong; its memory does not grow with
-//! the file.
+//! settings. For any bytes, it names the wrong line; its memory does not grow with the file.
 //!
-//! It proves that each chain in the file is whole and unchanged. A file that somebody made anew,
-//! hashes and all, is known by its digest alone: compare that with one kept elsewhere.
+//! It proves that each chain in the file is whole and unchanged. Only the digest reveals a forged file with
+//! recomputed hashes: compare it with one kept elsewhere.
 
 use std::fmt;
 use std::fs::File;
@@ -26,7 +25,7 @@ const FAULTS_MAX: usize = 1_000;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What `arenactl export` wrote
+    /// The file written by `arenactl export`
     file: PathBuf,
 }
 
@@ -113,7 +112,7 @@ struct Check {
     current: Option<ChainVerifier>,
     /// The last bot whose chain has ended.
     ended: Option<BotId>,
-    /// A line was unreadable: what the next entry continues is not known.
+    /// A line was unreadable: the predecessor of the next entry is unknown.
     lost: bool,
     end: Option<EndFields>,
     bots: u64,
@@ -208,8 +207,7 @@ impl Check {
             }
             Some(told) if *told != HeadFields::from(&head) => {
                 let problem = format!(
-                    "the head line tells of bot {}, entry {}, hash {}; its chain here ends with \
-                     hash {}",
+                    "the head line has bot {}, entry {}, hash {}; its chain here ends with hash {}",
                     told.bot_id, told.sequence, told.hash, head.hash
                 );
                 self.fault(Some(bot_id), sequence, problem);

@@ -1,5 +1,5 @@
-//! What is left to do when Postgres was put back in time: another identity, and nothing if the schema is
-//! another one.
+//! The last step after a recovery of Postgres to a point in time: a new identity, and no change if the schema
+//! differs.
 
 use serde_json::json;
 
@@ -44,7 +44,7 @@ async fn a_changed_schema_is_named_and_its_triggers_do_not_run() {
     }
     assert!(!ran.stderr.contains("it ran"), "{}", ran.stderr);
     assert_eq!(identity(&bench).await, before);
-    // Whoever made it themselves goes on, and is told what differs.
+    // An operator who made the change can continue, and sees the differences.
     let harmless = "DROP TRIGGER look ON arena_identity";
     owner.batch_execute(harmless).await.unwrap();
     let ran = bench.run(&["after-recovery", "--accept-schema"]).ended_with(0);

@@ -1,5 +1,5 @@
-//! A backup that comes to life in another database, and what is refused: what is damaged, what is forged,
-//! and what would let its database do more than the migrations meant.
+//! A backup restored in another database, and refused ones: damaged, forged, or with more rights than the
+//! migrations grant.
 
 mod tampering;
 
@@ -39,7 +39,7 @@ fn back_up_to(bench: &Bench, folder: &str) -> (Value, PathBuf) {
     (ran, manifest)
 }
 
-/// An empty database beside the arena's, which the owner owns.
+/// A second, empty database, which the owner owns.
 async fn empty_database(bench: &Bench) -> String {
     let superuser = test_kit::superuser_url();
     let name = format!("restore_{}", uuid::Uuid::new_v4().simple());
@@ -108,7 +108,7 @@ async fn a_restored_backup_is_the_same_ledger_in_another_arena() {
     let audit = bench.run(&["inspect-ledger", "--json"]).ended_with(0).json();
     let (backup, manifest) = back_up(&bench);
     assert_eq!(backup["heads_digest"], audit["heads_digest"]);
-    // What happens afterwards is not in it.
+    // Later changes are not in it.
     let late = bench.arena.bot().handle("Late").create().await;
     let url = empty_database(&bench).await;
     let restored =
@@ -195,7 +195,7 @@ async fn what_is_damaged_or_in_the_way_is_refused_before_anything_is_written() {
     fs::write(&manifest, text.replace(digest, &"0".repeat(64))).unwrap();
     let trusting = ["--unauthenticated"];
     let ran = restore_with(&bench, &manifest, &url, &trusting, &[]).ended_with(1);
-    assert!(ran.stderr.contains("is not what was backed up"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("is not the backed-up one"), "{}", ran.stderr);
     must_be_unfinished(&bench, &url).await;
     let nowhere = bench.run(&["restore", "/nowhere.json"]).ended_with(78);
     assert!(nowhere.stderr.contains("RESTORE_DATABASE_URL"), "{}", nowhere.stderr);
@@ -238,7 +238,7 @@ async fn nothing_starts_on_a_database_whose_restore_was_interrupted() {
     let mut held = superuser_in(&url).await;
     let (_, name) = url.rsplit_once('/').unwrap();
     let hold = held.transaction().await.unwrap();
-    // What makes it an arena of its own changes who may connect, and so waits for this.
+    // The step to a new identity changes the right to connect, and so waits for this.
     let change = format!("ALTER DATABASE {name} CONNECTION LIMIT 100");
     hold.batch_execute(&change).await.unwrap();
     let mut restoring = begin_restore(&bench, &manifest, &url);
@@ -253,7 +253,7 @@ async fn nothing_starts_on_a_database_whose_restore_was_interrupted() {
     must_be_unfinished(&bench, &url).await;
 }
 
-/// Whoever may write where backups are changes the dump between the look at it and its use.
+/// A person with write access to the backups changes the dump between check and use.
 #[tokio::test]
 async fn what_is_restored_is_what_was_looked_at() {
     let bench = busy().await;
@@ -272,13 +272,13 @@ async fn what_is_restored_is_what_was_looked_at() {
     assert_eq!(restored["heads_digest"], backup["heads_digest"]);
 }
 
-/// Whoever may write where backups are puts another file in the place of the one that pg_dump writes.
+/// A person with write access to the backups replaces the file that pg_dump writes.
 #[tokio::test]
 async fn what_takes_a_dumps_place_while_it_is_made_is_not_authenticated() {
     let bench = busy().await;
     let mut held = bench.arena.owner_client().await;
     let hold = held.transaction().await.unwrap();
-    // The audit beside the dump does not read it.
+    // The concurrent audit does not read it.
     hold.batch_execute("LOCK TABLE leases IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let to = bench.dir.path().join("backups");
     let mut command = bench.command(&["backup", "--to", to.to_str().unwrap(), "--json"]);
@@ -345,8 +345,8 @@ async fn a_restore_is_reported_whatever_becomes_of_the_log() {
     assert_eq!(ran.json()["heads_digest"], backup["heads_digest"]);
 }
 
-/// After a rotation and a reset the private Postgres has what the migrations grant in a role that nobody can log in
-/// as, and the services' role is a member of it.
+/// After a rotation and a reset the private Postgres has the migrations' grants in a role without login, and the
+/// services' role is a member of it.
 #[tokio::test]
 async fn a_role_that_only_the_services_log_in_through_is_no_stranger() {
     let bench = Bench::new().await;
@@ -368,9 +368,9 @@ async fn a_role_that_only_the_services_log_in_through_is_no_stranger() {
         let all = others.await.unwrap().into_iter();
         all.filter(|role| role.contains(&random)).collect()
     };
-    // One that nobody can log in as and that is not on the services' way is named: it lies ready for somebody.
+    // A role without login through which the services have no rights is reported: an attacker could use it.
     assert_eq!(others().await, std::slice::from_ref(&inner));
-    // Through two roles, and only if it asks (`SET ROLE`): it may.
+    // Through two roles, and only with `SET ROLE`: it has the right.
     let member = format!("GRANT {inner} TO {stranger}");
     client.batch_execute(&member).await.unwrap();
     assert_eq!(others().await, [inner.clone(), stranger.clone()]);
@@ -415,7 +415,7 @@ async fn a_ledger_that_no_role_may_append_to_is_named() {
     );
 }
 
-/// What the build before rules were kept wrote: its schema, and no proof.
+/// A backup of the build before rules were stored: its schema, without authentication.
 #[tokio::test]
 async fn a_backup_of_an_older_build_is_compared_with_its_own_migrations_and_brought_up() {
     let bench = busy().await;

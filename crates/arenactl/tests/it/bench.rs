@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use test_kit::Arena;
 
-/// What this arena's backups are authenticated with.
+/// The key of this arena's backups.
 pub(crate) const BACKUP_KEY: &str =
     "5b0f1a2c3d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456789abcd";
 
@@ -19,7 +19,7 @@ pub(crate) struct Bench {
     pub(crate) dir: TempDir,
 }
 
-/// What one run came to.
+/// The result of one run.
 pub(crate) struct Ran {
     pub(crate) code: i32,
     pub(crate) stdout: String,
@@ -32,7 +32,7 @@ impl Ran {
         serde_json::from_str(&self.stdout).unwrap()
     }
 
-    /// Panics with everything the command said if it ended otherwise.
+    /// Panics with the command's output if it ended otherwise.
     #[track_caller]
     pub(crate) fn ended_with(self, code: i32) -> Ran {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);

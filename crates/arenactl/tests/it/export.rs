@@ -31,7 +31,7 @@ impl Exported {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// Verifies these bytes with no setting at all.
+    /// Verifies these bytes without any setting.
     fn verify(&self, bytes: &[u8]) -> Ran {
         let file = self.bench.dir.path().join("other.jsonl");
         fs::write(&file, bytes).unwrap();

@@ -1,4 +1,4 @@
-//! Every persona gets one bot, one grant and a key that opens it, whatever interrupts or races.
+//! Every persona gets one bot, one grant and a valid key, despite interruptions and races.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
@@ -143,7 +143,7 @@ async fn a_bad_persona_is_named_and_the_others_go_on() {
     bench.persona("c-bad-handle.yaml", "handle: 7up!\n");
     let wordy = persona_of("Zed").replace("Trades", &"x".repeat(300));
     bench.persona("d-wordy.yaml", &wordy);
-    // Who it is can be read; what it would do is refused by the runner.
+    // Its identity can be read; the runner refuses its settings.
     let greedy = persona_of("Gus").replace("\"0.05\"", "\"0.90\"");
     bench.persona("e-greedy.yaml", &format!("{greedy}speed: 9\n"));
     bench.persona("z-again.yaml", &persona_of("MIA"));

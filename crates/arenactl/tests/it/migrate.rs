@@ -1,4 +1,4 @@
-//! The schema comes whole, once, however many ask for it.
+//! The schema is migrated completely and once, for any number of migrators.
 
 use std::process::{Command, Stdio};
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::bench::Bench;
 
-/// An empty database beside the arena's, and the migrator pointed at it by the one setting it needs.
+/// A second, empty database, and the migrator with its one required setting.
 async fn empty_database(bench: &Bench) -> String {
     let name: String = {
         let client = bench.arena.owner_client().await;

@@ -1,4 +1,4 @@
-//! Reviving and retiring: who may be, who did it, and what the chain says afterwards.
+//! Reviving and retiring: the allowed bots, the operator's name, and the chain afterwards.
 
 use crate::bench::Bench;
 
@@ -76,7 +76,7 @@ async fn a_retired_bot_is_out_for_good() {
     assert_eq!(bench.number(audit).await, 1);
     for args in [&args[..], &["revive", "Mia", "--amount", "1", "--reason", "regret"]] {
         let ran = bench.run(args).ended_with(1);
-        assert!(ran.stderr.contains("a retired bot stays retired"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("a retired bot cannot be revived"), "{}", ran.stderr);
     }
     bench.arena.assert_sound().await;
 }

@@ -98,7 +98,7 @@ async fn each_is_in_the_audit_log_under_its_operators_name() {
         let recorded =
             format!("SELECT count(*) FROM audit_log WHERE action = '{action}' AND actor = 'ada'");
         assert_eq!(bench.number(&recorded).await, 1, "{action}: {}{}", ran.stdout, ran.stderr);
-        // What arena_app has left in that one database is named, and is a failure.
+        // Remaining objects of arena_app in that one database are reported, as a failure.
         let ran = ran.ended_with(i32::from(action == "ROTATE_ROLE"));
         assert!(ran.json()["credentials"]["checks"].is_array());
     }

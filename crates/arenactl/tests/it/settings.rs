@@ -1,5 +1,5 @@
-//! What is missing or malformed is named, all of it at once; what cannot be reached ends the
-//! command within seconds.
+//! Missing and malformed settings are all reported at once; an unreachable server ends the command within
+//! seconds.
 
 use std::fs;
 use std::net::TcpListener;
@@ -50,7 +50,7 @@ async fn settings_come_from_the_file_and_the_environment_wins() {
 async fn an_unreachable_or_silent_postgres_ends_the_command_within_five_seconds() {
     let bench = Bench::new().await;
     bench.personas(&["Mia"]);
-    // It accepts connections, by its backlog, and never says a word.
+    // It accepts connections, by its backlog, and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = silent.local_addr().unwrap().port();
     let mut running = Vec::new();

@@ -1,4 +1,4 @@
-//! How the arena stands, by whoever has Postgres and the logs.
+//! The arena's state, from Postgres and the logs.
 
 use std::path::Path;
 
@@ -86,7 +86,7 @@ async fn errors_are_told_when_postgres_is_gone() {
     let mut command = bench.command(&["status", "--logs", logs.to_str().unwrap()]);
     command.env("DATABASE_URL", "postgres://arena_app:secret@127.0.0.1:1/arena");
     let ran = bench.finish(command).ended_with(69);
-    assert!(ran.stdout.contains("not known: Postgres does not tell"));
+    assert!(ran.stdout.contains("not known: Postgres does not answer"));
     assert!(
         ran.stdout.contains("oracle: 1 in the last minute, the last: Postgres is gone"),
         "{}",

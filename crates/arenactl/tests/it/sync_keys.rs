@@ -1,4 +1,4 @@
-//! The database follows `.env.bots`, and what does not match is named.
+//! The database follows `.env.bots`, and mismatches are reported.
 
 use serde_json::json;
 

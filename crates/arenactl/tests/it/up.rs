@@ -8,7 +8,7 @@ use crate::bench::{Bench, Ran};
 const PORTS: [&str; 4] =
     ["API_PORT", "TICKER_HEALTH_PORT", "ORACLE_HEALTH_PORT", "BOT_RUNNER_HEALTH_PORT"];
 
-/// What a start comes to with another value in one setting.
+/// The result of a start with another value in one setting.
 fn started(bench: &Bench, setting: &str, value: &str) -> Ran {
     let held = PORTS.map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
     let ports = held.map(|socket| socket.local_addr().unwrap().port().to_string());

@@ -1,4 +1,4 @@
-//! What the bot does with its turn, and what became of it.
+//! The bot's action in its turn, and its result.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::decision::{Action, Waiting};
 use crate::portfolio::Stake;
 use crate::research::Proposal;
 
-/// What an action may take in all, with its observation if it needs one, retries included.
+/// The total time for an action, with its observation if it needs one, including retries.
 pub(super) const ACTING_LIMIT: Duration = Duration::from_secs(20);
-/// What reporting usage may take that no action carried.
+/// The time for reporting usage without an action.
 pub(super) const REPORTING_LIMIT: Duration = Duration::from_secs(5);
 
-/// What the bot has decided to do: one action, whichever it is.
+/// The bot's decision: one action.
 #[derive(Debug)]
 pub(super) enum Intent {
     /// A wager or a wait.
@@ -49,7 +49,7 @@ impl Intent {
         Intent::Answer { market, proposal, tool }
     }
 
-    /// Places what was staked, if anything was.
+    /// Places the stakes, if any.
     pub(super) fn bets(stakes: Vec<Stake>) -> Intent {
         if stakes.is_empty() {
             return Intent::wait(Waiting::Unsure, None);
@@ -66,7 +66,7 @@ impl Intent {
 enum Failure {
     /// Nothing was sent yet.
     Before(ClientError),
-    /// It was sent; the error tells whether it may have been performed.
+    /// It was sent; the error shows whether it may have been performed.
     Sent(ClientError),
     Timeout,
 }
@@ -96,7 +96,7 @@ impl Failure {
 }
 
 impl HostedBot {
-    /// Does it, and reports the usage by itself where the action could not carry it. `loss` is why
+    /// Performs the action, and reports usage separately if the action could not carry it. `loss` is why
     /// the turn was lost before.
     pub(super) async fn act(
         &self,
@@ -209,7 +209,7 @@ impl HostedBot {
         Ok(Outcome::Bet { count })
     }
 
-    /// Under a key of its own: each attempt at a turn has thought for itself.
+    /// With its own key: each attempt at a turn has its own model calls.
     pub(super) async fn report(&self, usage: Option<Usage>) {
         let Some(usage) = usage else { return };
         let note = Some("a turn without an action".to_owned());
@@ -223,7 +223,7 @@ impl HostedBot {
         }
     }
 
-    /// What the arena's no to an action means for the bot.
+    /// The bot's next step after the arena refused an action.
     async fn refused(&self, error: ClientError, loss: Option<Loss>) -> Outcome {
         let by_arena = match error.kind() {
             Some(ProblemKind::BotNotAlive) => return self.ended(error).await,
@@ -238,7 +238,7 @@ impl HostedBot {
         Outcome::Lost(loss.unwrap_or(by_arena))
     }
 
-    /// The arena says that the bot does not live; which way it ended is in its profile.
+    /// The bot is not alive; its profile shows whether it is dead or retired.
     async fn ended(&self, error: ClientError) -> Outcome {
         match self.arena.me().await {
             // An operator was quicker: the turn is lost, the bot is not.

@@ -1,13 +1,11 @@
 //! A turn: observe, decide, act.
 //!
-//! An observation lives for seconds and a model thinks for longer. So the bot thinks first, on what
-//! anyone may see ([`observe`]), and takes its observation when it knows what to do ([`act`]). Thinking
-//! begins with one question, what to do with the turn; answering a research question and choosing
-//! bets take one or two more. A turn submits at most one action, and what its model calls used goes
-//! with it, or is reported by itself where there is no action that could carry it.
+//! An observation is valid for seconds and a model call takes longer. So the bot first decides by public data
+//! ([`observe`]), and requests its observation after the decision ([`act`]). Thinking begins with one question,
+//! what to do with the turn; answering a research question and choosing bets take one or two more. A turn submits
+//! at most one action, with the usage of its model calls; without an action, usage is reported separately.
 //!
-//! Whatever fails costs the turn and nothing else; what passes by itself ([`Loss::is_passing`]) not
-//! even that.
+//! A failure only costs the turn; a temporary one ([`Loss::is_passing`]) not even that.
 
 mod act;
 mod observe;
@@ -32,9 +30,9 @@ use crate::research::{self, Proposal, Terms};
 use crate::strategy::{self, Strategy};
 use act::Intent;
 
-/// What reading the arena may take in all, beside the model's calls.
+/// The total time for reading the arena, besides the model's calls.
 pub const READING_LIMIT: Duration = Duration::from_secs(10);
-/// The most calls of a turn: what to do, what the answer is, what it is after a lookup.
+/// The most calls of a turn: the decision, the answer, the answer after a lookup.
 pub const CALLS_MAX: u32 = 3;
 
 /// The longest that a turn's thinking can take with a model that takes so long for a call.
@@ -54,7 +52,7 @@ pub struct HostedBot {
     pub thinking_limit: Duration,
 }
 
-/// What became of a turn.
+/// The result of a turn.
 #[derive(Debug)]
 pub enum Outcome {
     Wagered {
@@ -71,7 +69,7 @@ pub enum Outcome {
     Waited,
     /// Nothing was done, for this reason.
     Lost(Loss),
-    /// The bot acts no more.
+    /// The bot no longer acts.
     NotAlive(BotStatus),
     /// The arena does not know the bot by this key.
     KeyRefused,
@@ -82,19 +80,19 @@ pub enum Outcome {
 pub enum Loss {
     #[error("the arena is halted: there is no fresh price")]
     Halted,
-    #[error("an operator holds the arena or this bot: {0}")]
+    #[error("an operator paused the arena or this bot: {0}")]
     Paused(String),
     #[error("{0}")]
     NoRoom(Waiting),
     #[error("this turn's action was performed before")]
     ActedBefore,
-    #[error("thinking took too long")]
+    #[error("the model calls took too long")]
     ThinkingTimeout,
-    #[error("acting took too long")]
+    #[error("the action took too long")]
     ActingTimeout,
     #[error(transparent)]
     Model(#[from] LlmError),
-    /// The model was not asked, because its cost could not be bounded.
+    /// The model was not called, because its cost could not be limited.
     #[error(transparent)]
     Budget(MindError),
     #[error(transparent)]
@@ -119,7 +117,7 @@ impl Loss {
                     || error.retry_after().is_some()
                     || error.kind().is_some_and(|kind| passes.contains(&kind))
             }
-            // Whoever is asked to wait has not had its turn.
+            // A bot that was asked to wait has not had its turn.
             Loss::Model(error) => error.retry_after().is_some(),
             // Until the next turn: an operator takes longer than a moment.
             Loss::Paused(_)
@@ -131,7 +129,7 @@ impl Loss {
         }
     }
 
-    /// How long the arena, or the model's provider, asks to be left alone.
+    /// The wait that the arena, or the model's provider, requests.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Loss::Model(error) => error.retry_after(),
@@ -162,17 +160,17 @@ impl HostedBot {
         self.thinking_limit + act::ACTING_LIMIT + act::REPORTING_LIMIT
     }
 
-    /// Takes the turn that was due at that time. All actions under one `key` count once where they
-    /// are of one kind, and a bot that has acted since the turn was due has taken it: so a turn that
-    /// another runner began and did not finish cannot be acted twice.
+    /// Takes the turn that was due at that time. All actions of one kind with one `key` count once, and a bot
+    /// that has acted since the due time has completed its turn: so a turn that another runner began and did not
+    /// finish cannot act twice.
     pub async fn take_turn(&self, key: &IdempotencyKey, due_at: Timestamp) -> Outcome {
-        // The time-out is inside, so that what was used by then is still known.
+        // The time-out is inside, so that usage until then is still known.
         let (thought, usage) = collect(timeout(self.thinking_limit, self.think(due_at))).await;
         let thought = thought.unwrap_or_else(|_| Err(Loss::ThinkingTimeout.into()));
         let usage = to_report(&usage);
         let (intent, loss) = match thought {
             Ok(intent) => (intent, None),
-            // Nothing may be thought any more today.
+            // No more model calls are allowed today.
             Err(Outcome::Lost(Loss::Budget(MindError::Spent))) => {
                 (Intent::wait(Waiting::Spent, None), None)
             }
@@ -181,7 +179,7 @@ impl HostedBot {
                 self.report(usage).await;
                 return Outcome::Lost(loss);
             }
-            // What was paid for is reported, even where nothing came of it.
+            // Paid usage is reported, even without a result.
             Err(Outcome::Lost(loss)) if usage.is_some() => {
                 (Intent::wait(Waiting::Chosen, None), Some(loss))
             }
@@ -285,7 +283,7 @@ fn to_report(usage: &TurnUsage) -> Option<Usage> {
         model: name(model),
         input_tokens: count(tokens.input),
         output_tokens: count(tokens.output),
-        // Parts of the above: a provider that says otherwise would have the report refused.
+        // Parts of the above: the arena would refuse a report with larger values.
         cached_input_tokens: Some(count(tokens.cached.min(tokens.input))),
         reasoning_tokens: Some(count(tokens.reasoning.min(tokens.output))),
         cost_usd: None,

@@ -1,5 +1,4 @@
-//! What the bot sees before it thinks, and what can be done at all: nobody pays for thoughts
-//! without consequence.
+//! The bot's input for the model, and its possible actions: no call is paid without a possible action.
 
 use arena_client::api_types::{Market, ProblemKind};
 use arena_client::{ClientError, MarketQuery, PageQuery};
@@ -16,9 +15,9 @@ const MARKETS_READ: u32 = 50;
 /// Answers to a question that are looked through for the bot's own, in pages.
 const ANSWERS_PAGE: u32 = 200;
 const ANSWER_PAGES_MAX: u32 = 3;
-/// Research questions of which it is asked whether the bot has answered them.
+/// The most research questions that are checked for an answer of the bot.
 const QUESTIONS_MAX: usize = 4;
-/// What closes sooner than this would close while the bot thinks.
+/// Markets that close sooner would close during the model call.
 const CLOSING_MARGIN_SECONDS: i64 = 30;
 
 impl HostedBot {
@@ -47,17 +46,17 @@ impl HostedBot {
         if me.bot.status != BotStatus::Alive {
             return Err(Outcome::NotAlive(me.bot.status));
         }
-        // Whoever had this turn before has acted in it, and the answer was lost. Another kind of
+        // An earlier runner of this turn has acted in it, and the answer was lost. Another kind of
         // action under the same key would be performed.
         if me.bot.last_action_at.is_some_and(|at| at >= due_at) {
             return Err(Loss::ActedBefore.into());
         }
         let economy = economy?;
-        // Before anybody thinks: the answer could not be given.
+        // Before the model call: an answer would be refused.
         if let Some(pause) = me.bot.paused.as_ref().or(economy.paused.as_ref()) {
             return Err(Loss::Paused(pause.reason.clone()).into());
         }
-        // What a history told afterwards is of the past, however lately it was read.
+        // Prices from a history are of the past, however recently they were read.
         let mut prices = prices?.items;
         prices.retain(|price| !price.from_history);
         let scene = Scene { me, economy, prices, room: None, question: None, markets: Vec::new() };
@@ -71,7 +70,7 @@ impl HostedBot {
         Vec::new()
     }
 
-    /// Adds to the scene what can be done in it.
+    /// Adds the possible actions to the scene.
     async fn fill(&self, mut scene: Scene, open: Vec<Market>) -> Result<Scene, Outcome> {
         let (questions, markets): (Vec<Market>, Vec<Market>) = open
             .into_iter()
@@ -127,7 +126,7 @@ impl HostedBot {
                 None => return Ok(false),
             }
         }
-        // Should its answer be older still, the arena says so.
+        // If the answer is even older, the arena refuses.
         Ok(false)
     }
 }

@@ -1,4 +1,4 @@
-//! An arena of canned answers for one bot, and a model that says what a test wants.
+//! An arena with fixed answers for one bot, and a scripted model.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(crate) const RAIN: &str = "0e2f7a34-8a05-4d5e-9f10-6b9be1c7f002";
 pub(crate) const STARS: &str = "0e2f7a34-8a05-4d5e-9f10-6b9be1c7f003";
 pub(crate) const NEWS: &str = "0e2f7a34-8a05-4d5e-9f10-6b9be1c7f004";
 
-/// What the stub arena answers; tests change it while it runs.
+/// The answers of the stub arena; tests change them while it runs.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(crate) bot_id: i64,
@@ -124,7 +124,7 @@ impl StubArena {
         });
     }
 
-    /// What was sent to that path, in order.
+    /// The requests to that path, in order.
     pub(crate) fn posts(&self, path: &str) -> Vec<Request> {
         let requests = self.stub.requests().into_iter();
         requests.filter(|request| request.is("POST", path)).collect()
@@ -138,12 +138,12 @@ impl StubArena {
         self.posts("/markets/bets")
     }
 
-    /// Usage that was reported by itself.
+    /// Usage that was reported separately.
     pub(crate) fn reports(&self) -> Vec<Value> {
         self.posts("/metrics/usage").iter().map(Request::json).collect()
     }
 
-    /// Whatever the arena would have performed.
+    /// All actions that the arena would have performed.
     pub(crate) fn performed(&self) -> usize {
         self.actions().len() + self.answers().len() + self.bets().len()
     }
@@ -327,7 +327,7 @@ pub(crate) fn some_persona() -> Persona {
 
 type ShelfScript = dyn Fn(usize) -> Result<Article, SourceError> + Send + Sync;
 
-/// An encyclopedia that answers by how often it was asked before.
+/// An encyclopedia whose answer depends on the number of earlier requests.
 #[derive(Clone)]
 pub(crate) struct Shelf {
     script: Arc<ShelfScript>,
@@ -349,7 +349,7 @@ impl Shelf {
         Lookup::new(Arc::new(self.clone()))
     }
 
-    /// What was asked for, in order.
+    /// The requests, in order.
     pub(crate) fn titles(&self) -> Vec<String> {
         self.titles.lock().unwrap().clone()
     }

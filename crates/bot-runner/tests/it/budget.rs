@@ -62,7 +62,7 @@ fn prompt() -> Prompt {
 }
 const MOST: &str = "0.002";
 
-/// What each call of a [`Till`] comes to.
+/// The cost of each call of a [`Till`].
 type Verdict = Result<(Finish, Option<Tokens>), LlmError>;
 const USED: Option<Tokens> = Some(Tokens { input: 100, output: 20, cached: 40, reasoning: 5 });
 
@@ -164,7 +164,7 @@ async fn what_became_of_a_call_decides_what_it_cost() {
 
 #[tokio::test]
 async fn the_model_that_answered_decides_the_price() {
-    // Ten times as dear; and one that nobody knows, which is not taken for cheap.
+    // Ten times as expensive; and one without a price, which is not taken for cheap.
     for (served, cost) in [("script-2", "0.001"), ("script-3", MOST)] {
         let arena = Arena::new().await;
         let (bot, spending) = capped(&arena, "1.00").await;
@@ -192,7 +192,7 @@ async fn of_two_runners_that_reach_for_the_last_cent_one_asks() {
     });
     let (one, other) = (till.mind(&spending), till.mind(&spending));
     let question = prompt();
-    // Whoever was granted waits in the model until the other was refused.
+    // The granted one waits in the model until the other was refused.
     let race = async {
         let (first, second) = (one.complete(bot, &question), other.complete(bot, &question));
         tokio::pin!(first, second);

@@ -1,4 +1,4 @@
-//! What a person has to get right, and how they are told.
+//! Required settings, and their errors.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Whatever a model writes, the stake stays inside every limit.
+//! For any output of a model, the stake stays inside every limit.
 
 use bot_runner::decision::{self, Action, Limits, Standing, Unusable, Waiting, decide};
 use bot_runner::persona::Fraction;

@@ -1,4 +1,4 @@
-//! Whatever a model picks, the stakes stay inside every limit.
+//! For any picks of a model, the stakes stay inside every limit.
 
 use arena_client::api_types::{Economy, Market};
 use bot_runner::decision::Unusable;

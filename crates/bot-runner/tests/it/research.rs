@@ -1,4 +1,4 @@
-//! What a model's text about a question amounts to.
+//! The parsed result of a model's text about a question.
 
 use arena_client::api_types::Market;
 use bot_runner::decision::Unusable;

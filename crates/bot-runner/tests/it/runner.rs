@@ -128,7 +128,7 @@ async fn the_retired_stay_retired() {
     let mut ended = runner.ended();
     let task = tokio::spawn(runner.run());
     ended.wait_for(|count| *count == 1).await.unwrap();
-    // Several roster checks later the arena has still been asked once.
+    // Several roster checks later the arena has still got only one request.
     let waited = tokio::time::timeout(pace().roster_check * 5, ended.wait_for(|it| *it == 0));
     assert!(waited.await.is_err());
     assert_eq!(stub.stub.count("GET", "/bots/me"), 1);
@@ -379,7 +379,7 @@ async fn a_model_that_asks_for_time_gets_it_and_the_turn_is_not_lost() {
     let running = Running::start(&arena, vec![hosted], pace());
     let first = put_off(&arena, bot.id, 1).await;
     assert!((100.0..130.0).contains(&first), "{first}");
-    // Taken again too early: the model is not asked, and the wait is what is left of it.
+    // Taken again too early: the model is not called, and the remaining wait applies.
     let sql = "UPDATE bot_schedules SET lease_expires_at = clock_timestamp()";
     arena.owner_client().await.batch_execute(sql).await.unwrap();
     let second = put_off(&arena, bot.id, 2).await;

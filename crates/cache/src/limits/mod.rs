@@ -1,5 +1,4 @@
-//! How often something may be done: how fast ([`rate`]), and here how many times a window, by
-//! counters in fixed windows that begin with the first use.
+//! Limits: rates in [`rate`], and here counts, in fixed windows that begin with the first use.
 
 pub mod rate;
 
@@ -30,7 +29,7 @@ pub enum Admission {
     },
 }
 
-/// Counts only what it admits, so that knocking on a closed door does not keep it closed.
+/// Counts only admitted uses, so that refused attempts do not extend the block.
 static TAKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local used = tonumber(redis.call('GET', KEYS[1]) or '0') \
@@ -49,11 +48,11 @@ static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| {
 });
 
 impl Cache {
-    /// Uses one of the limit's places, if one is left. `name` says what and whose, such as
+    /// Uses one of the limit's places, if one is left. `name` identifies the action and the actor, such as
     /// `grant:203.0.113.7`.
     ///
     /// # Errors
-    /// When Redis cannot be asked, or not in time: see [`crate::CacheError`].
+    /// If Redis does not answer in time: see [`crate::CacheError`].
     pub async fn take(&self, name: &str, limit: Limit) -> CacheResult<Admission> {
         let key = self.limit_key(name);
         let millis = u64::try_from(limit.window.as_millis()).unwrap_or(u64::MAX).max(1);
@@ -72,7 +71,7 @@ impl Cache {
     /// Frees a place that was taken for something that then did not happen.
     ///
     /// # Errors
-    /// When Redis cannot be asked, or not in time: see [`crate::CacheError`].
+    /// If Redis does not answer in time: see [`crate::CacheError`].
     pub async fn give_back(&self, name: &str) -> CacheResult<()> {
         let key = self.limit_key(name);
         self.invoke(&GIVE_BACK.key(&key)).await

@@ -1,14 +1,13 @@
 //! How fast something may be done: the generic cell rate algorithm (GCRA).
 //!
-//! GCRA comes from ITU-T recommendation I.371 (its "virtual scheduling" form). A rate of one use
-//! per `interval`, of which `burst` may come at once, needs one number for each key: the moment by
-//! which everything used so far is paid for (the "theoretical arrival time"). A use moves it
-//! `interval` further; it is refused if that would put it more than `burst × interval` ahead of
-//! now. Nothing jumps at the edge of a window, and a key costs one short string.
+//! GCRA comes from ITU-T recommendation I.371 (its "virtual scheduling" form). A rate of one use per `interval`,
+//! with `burst` at once, needs one number for each key: the moment at which all uses so far are available again
+//! (the "theoretical arrival time"). A use moves it `interval` further; it is refused if that would put it more
+//! than `burst × interval` ahead of now. Nothing jumps at the edge of a window, and a key costs one short string.
 //!
-//! All keys of a request are asked in one script, by Redis' own clock, and counted together or not
-//! at all: a request that one of them refuses costs nothing under the others. A key expires the
-//! moment it says the same as no key.
+//! One script checks all keys of a request, by Redis' own clock, and counts them together or not at all: a
+//! request that one of them refuses costs nothing under the others. A key expires as soon as it equals a missing
+//! key.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -30,8 +29,8 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// So many uses a minute in the long run, of which `burst` may come at once. Neither may be
-    /// zero: that is counted as one.
+    /// So many uses a minute in the long run, of which `burst` may come at once. Neither may be zero: zero counts
+    /// as one.
     pub fn per_minute(uses: u32, burst: u32) -> Rate {
         let uses = uses.clamp(1, RATE_PER_MINUTE_MAX);
         Rate { interval_micros: MICROS_PER_MINUTE / u64::from(uses), burst: burst.max(1) }
@@ -52,7 +51,7 @@ impl Rate {
     }
 
     /// One use at `now`, after which everything is paid for by the answered moment; microseconds,
-    /// both. What [`Cache::admit_each`] does in Redis, for whoever counts elsewhere.
+    /// both. The same rule as [`Cache::admit_each`] in Redis, for counting elsewhere.
     ///
     /// # Errors
     /// How long to wait when there is no room.
@@ -73,7 +72,7 @@ impl Rate {
     }
 }
 
-/// One use of what `name` stands for, such as `address:203.0.113.7`.
+/// One use of `name`, such as `address:203.0.113.7`.
 #[derive(Debug, Clone, Copy)]
 pub struct Use<'a> {
     pub name: &'a str,
@@ -137,11 +136,11 @@ static ADMIT: LazyLock<Script> = LazyLock::new(|| {
 });
 
 impl Cache {
-    /// Counts of each request one use under each of its rates if all of them have room, else under none: one
-    /// request after the other, answered in their order. Each has at least one use, and at most a few.
+    /// Counts each request once under each of its rates if all of them have room, else under none: one request
+    /// after the other, with results in their order. Each has at least one use, and at most a few.
     ///
     /// # Errors
-    /// When Redis cannot be asked, or not in time: see [`CacheError`].
+    /// If Redis does not answer in time: see [`CacheError`].
     pub async fn admit_each(&self, requests: &[&[Use<'_>]]) -> CacheResult<Vec<Verdict>> {
         let mut admit = ADMIT.prepare_invoke();
         for uses in requests {

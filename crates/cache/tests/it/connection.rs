@@ -18,7 +18,7 @@ async fn connect(url: String) -> CacheError {
 
 #[tokio::test]
 async fn nobody_at_the_port_is_unavailable() {
-    // Bound and dropped again: a port at which surely nobody listens.
+    // Bound and dropped again: a port without a listener.
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let error = connect(format!("redis://127.0.0.1:{port}/0")).await;
     assert!(matches!(error, CacheError::Unavailable(_)), "{error}");
@@ -59,7 +59,7 @@ async fn a_url_that_is_none_is_said_to_be() {
 
 #[tokio::test]
 async fn a_cut_connection_mends_itself() {
-    // By a user of its own its connection is known among those of other tests.
+    // Its own user distinguishes its connection from those of other tests.
     let user = format!("user_{}", Uuid::new_v4().simple());
     let admin = PasswordAdmin::open(&redis_url()).await.unwrap();
     admin.make(&user, "first").await.unwrap();

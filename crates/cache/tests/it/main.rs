@@ -19,7 +19,7 @@ pub fn redis_url() -> String {
     std::env::var("TEST_REDIS_URL").expect("TEST_REDIS_URL; run under scripts/with-test-services")
 }
 
-/// A cache whose keys nobody else has.
+/// A cache with its own keys.
 pub async fn own_cache() -> Cache {
     own_cache_and_namespace().await.0
 }

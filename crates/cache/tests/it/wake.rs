@@ -31,7 +31,7 @@ async fn nobody_listening_is_no_error() {
 async fn a_wake_up_is_heard_and_many_at_once_are_one() {
     let cache = own_cache().await;
     let wake_ups = cache.wake_ups();
-    // The first says that it listens.
+    // The first shows that it listens.
     heard(&wake_ups).await;
     for _ in 0..3 {
         assert_eq!(cache.wake().await, Ok(1));

@@ -6,20 +6,20 @@
 //! backslashes inside a value mean themselves. There is no substitution, no escape and no inline
 //! comment, because a password that a parser "interprets" is a password that does not work.
 //!
-//! A file is UTF-8 text whose lines end with LF or CR LF. Whatever else is in it is a [`Fault`],
-//! which names the line and never what stands there.
+//! A file is UTF-8 text whose lines end with LF or CR LF. Anything else is a [`Fault`], which names the line and
+//! never shows its content.
 //!
-//! It is the one parser there is; `tests/env_cases.tsv` is the table that it is held to.
+//! It is the only parser; `tests/env_cases.tsv` is the table of its test cases.
 
-/// What a file says, and what in it is not understood.
+/// The settings of a file, and its faults.
 #[derive(Default)]
 pub struct EnvFile {
-    /// The assignments, in their order. Of a key that comes twice the last one counts.
+    /// The assignments, in their order. If a key occurs twice, the last one counts.
     pub pairs: Vec<(String, String)>,
     pub faults: Vec<Fault>,
 }
 
-/// A line that is not understood. Its text names what was expected, never what is there.
+/// A line that is not understood. Its text says what was expected, never what is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} {kind}")]
 pub struct Fault {
@@ -30,9 +30,9 @@ pub struct Fault {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum Kind {
-    #[error("begins as UTF-16 does: save the file as UTF-8")]
+    #[error("begins like UTF-16: save the file as UTF-8")]
     Utf16,
-    #[error("has a zero byte, as UTF-16 has: save the file as text in UTF-8")]
+    #[error("has a zero byte, like UTF-16: save the file as text in UTF-8")]
     ZeroByte,
     #[error("is not UTF-8: save the file as UTF-8")]
     NotUtf8,
@@ -40,7 +40,7 @@ enum Kind {
     CarriageReturn,
     #[error("has a colon for an equals sign: write NAME=value")]
     Colon,
-    #[error("is no assignment: write NAME=value, with letters, digits and _ in the name")]
+    #[error("is not an assignment: write NAME=value, with letters, digits and _ in the name")]
     NoAssignment,
 }
 

@@ -1,9 +1,9 @@
 //! Configuration: read once at start, every problem named at once, no value ever shown.
 //!
-//! [`Sources::load`] layers the `.env` file beside the workspace under the process environment.
-//! Every value stays the string that was written: a secret that looks like a number, a list or a
-//! truth value is still that secret. A [`Reader`] then takes the settings out by name, parses
-//! them, and collects what is wrong with them, so that one start tells the operator everything:
+//! [`Sources::load`] layers the workspace's `.env` file under the process environment. Every value stays the
+//! string that was written: a secret that looks like a number, a list or a truth value is still that secret. A
+//! [`Reader`] then takes the settings by name, parses them, and collects all errors, so that one start reports
+//! them all:
 //!
 //! ```
 //! use daemon::config::{ConfigError, Reader, Sources};
@@ -35,8 +35,8 @@ use crate::exit::{Code, EXIT_CONFIG};
 pub use reader::Reader;
 pub use sources::Sources;
 
-/// Where the system runs. Production is the default, because forgetting to say "development"
-/// must close doors, never open them.
+/// Where the system runs. Production is the default, because a forgotten setting must restrict access, never open
+/// it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Environment {
     #[default]
@@ -83,7 +83,7 @@ impl ConfigError {
         Self { problems: Problems(problems), looked_at, code: Code(EXIT_CONFIG) }
     }
 
-    /// What is wrong, in the order in which it was found.
+    /// The problems, in the order in which they were found.
     pub fn problems(&self) -> &[Problem] {
         &self.problems.0
     }

@@ -10,8 +10,8 @@ use secrecy::SecretString;
 
 use super::{ConfigError, Problem, Sources, workspace_root};
 
-/// Reads settings one by one. Nothing fails until [`Reader::finish`], which names every problem: until then an
-/// empty value, or the default, stands for one that cannot be used.
+/// Reads settings one by one. Nothing fails until [`Reader::finish`], which lists every problem: until then an
+/// empty value, or the default, replaces an unusable one.
 ///
 /// A setting whose value is empty counts as not set, so that `NAME=` in the environment turns
 /// off what the `.env` file says.
@@ -21,12 +21,12 @@ pub struct Reader<'a> {
     problems: Vec<Problem>,
 }
 
-/// What stands for a value that cannot be used must never be used: tests fail where nobody asked.
+/// A replacement for an unusable value must never be used: tests fail if the problems were not read.
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
         debug_assert!(
             self.problems.is_empty() || std::thread::panicking(),
-            "settings were read and their problems not asked for: {:?}",
+            "settings were read without checking their problems: {:?}",
             self.problems
         );
     }
@@ -37,7 +37,7 @@ impl<'a> Reader<'a> {
         Self { sources, problems: sources.file_problems.clone() }
     }
 
-    /// For settings that are read beside those of the service, which says itself what is wrong with the file.
+    /// For settings read in addition to the service's, which itself reports problems of the file.
     pub(crate) fn beside(sources: &'a Sources) -> Self {
         Self { sources, problems: Vec::new() }
     }
@@ -145,8 +145,8 @@ impl<'a> Reader<'a> {
         ConfigError::new(problems, self.sources.looked_at().to_owned())
     }
 
-    /// Like [`Reader::finish`], and hands out the configuration that was put together from the
-    /// values; `None` is expected when one of them was missing.
+    /// Like [`Reader::finish`], and returns the configuration built from the values; `None` is expected if one of
+    /// them was missing.
     ///
     /// # Errors
     /// When any problem was noted: all of them.
@@ -203,7 +203,7 @@ impl<'a> Reader<'a> {
         Some(SecretString::from(text))
     }
 
-    /// A problem of a value that is there: says where it came from.
+    /// A problem of a present value, with its origin.
     fn note(&mut self, name: &str, text: &str) {
         match self.sources.origin(name) {
             Some(origin) => self.problem(name, format!("(from {origin}) {text}")),
@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What a value of the type must look like, as the end of a sentence.
+/// The required form of a value of the type, as the end of a sentence.
 fn expectation<T>() -> String {
     let full = std::any::type_name::<T>();
     let name = full.rsplit("::").next().unwrap_or(full);

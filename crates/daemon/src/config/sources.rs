@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use super::env_file::EnvFile;
 use super::{ConfigError, Problem, Reader, workspace_root};
 
-/// The file to read in place of `.env` beside the workspace.
+/// The file to read in place of the workspace's `.env`.
 const ENV_FILE_OVERRIDE: &str = "ARENA_ENV_FILE";
 
 /// Every setting there is, as written. Its `Debug` shows no values.
@@ -23,16 +23,16 @@ pub struct Sources {
     /// Names whose value in the process environment is not UTF-8.
     undecodable: BTreeSet<String>,
     file: PathBuf,
-    /// Names that the process environment sets, whatever the file says.
+    /// Names that the process environment sets, regardless of the file.
     from_environment: BTreeSet<String>,
-    /// What went wrong with the file itself; reported with the other problems.
+    /// An error of the file itself; reported with the other problems.
     pub(super) file_problems: Vec<Problem>,
     looked_at: String,
 }
 
 impl Sources {
-    /// Reads the `.env` file (`ARENA_ENV_FILE` if that is set, else `.env` beside the workspace)
-    /// and the process environment, which wins.
+    /// Reads the `.env` file (`ARENA_ENV_FILE` if that is set, else the workspace's `.env`) and the process
+    /// environment, which takes precedence.
     ///
     /// It cannot fail: an unreadable file becomes a problem that [`super::Reader::finish`]
     /// reports together with all others. A missing `.env` is no problem, because everything may
@@ -69,7 +69,7 @@ impl Sources {
         }
     }
 
-    /// What one file says, whatever the environment does: for whoever has just changed it.
+    /// The settings of one file, regardless of the environment: for a command that has just changed it.
     pub fn from_file(path: &Path) -> Self {
         let bytes = std::fs::read(path).unwrap_or_default();
         Self::new(&bytes, path, std::iter::empty())
@@ -92,7 +92,7 @@ impl Sources {
         let mut undecodable = BTreeSet::new();
         let mut overrides = BTreeMap::new();
         for (key, value) in environment {
-            // Our names are ASCII, so a key that is not UTF-8 is nobody's setting.
+            // Our names are ASCII, so a key that is not UTF-8 is not a setting.
             let Ok(key) = key.into_string() else { continue };
             match value.into_string() {
                 Ok(value) => drop(overrides.insert(key, value)),
@@ -130,7 +130,7 @@ impl Sources {
         self.get(name).filter(|text| !text.is_empty())
     }
 
-    /// The URL of a server, for who needs no other setting: see [`Reader::connection_url`].
+    /// The URL of a server, for callers without other settings: see [`Reader::connection_url`].
     ///
     /// # Errors
     /// When it is not set or no such URL, or when the file cannot be used.

@@ -108,7 +108,7 @@ fn the_table_of_cases_is_kept() {
     }
 }
 
-/// What Bash's `printf %b` makes of it, as far as the table goes.
+/// The result of Bash's `printf %b`, as far as the table needs it.
 fn unescaped(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
@@ -133,7 +133,7 @@ fn unescaped(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Lines as people and programs write them, and as nobody should.
+/// Lines as people and programs write them, and wrong ones.
 fn any_line() -> impl Strategy<Value = String> {
     prop_oneof![
         "[A-Z_]{1,8} ?= ?[ -~]{0,20}",
@@ -158,7 +158,7 @@ proptest! {
         prop_assert_eq!(pairs.len() + faults.len(), meant);
         for (key, value) in pairs {
             prop_assert!(!key.is_empty() && !key.contains(char::is_whitespace));
-            // Nothing is made up: what is read was written.
+            // Every value that is read was written.
             prop_assert!(text.contains(&key) && text.contains(&value));
         }
     }

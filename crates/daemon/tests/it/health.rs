@@ -191,7 +191,7 @@ async fn metrics_are_not_told_under_a_name_of_somebody_else() {
         ("GET /metrics HTTP/1.0".to_owned(), 421),
         ("GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost".to_owned(), 421),
         ("GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: evil.example".to_owned(), 421),
-        // Balancers ask by whatever they know.
+        // Balancers use any address.
         ("GET /ready HTTP/1.1\r\nHost: evil.example".to_owned(), 200),
         ("GET /health HTTP/1.0".to_owned(), 200),
     ] {

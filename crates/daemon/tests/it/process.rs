@@ -14,7 +14,7 @@ use daemon::shutdown::Shutdown;
 
 const CASE: &str = "DAEMON_TEST_CASE";
 
-/// What the children do; started by the tests below.
+/// The code of the child processes; started by the tests below.
 #[test]
 #[ignore = "runs as a child of the other tests"]
 fn child() {
@@ -283,7 +283,7 @@ fn a_log_of_its_own_rotates_and_loses_nothing() {
         assert!(text.contains(&format!("\"number\":{number},")), "line {number}");
     }
     assert!(newest.len() < 1 << 20, "{} bytes", newest.len());
-    // What is not logged follows the rotation too.
+    // Output that is not logged follows the rotation too.
     assert!(newest.contains("child: the last words"));
 }
 

@@ -17,7 +17,7 @@ use crate::schema::wallets;
 use crate::tx;
 use crate::usage::{self, Usage};
 
-/// A look at the arena after which a bot chose to wait. Its observation has been redeemed.
+/// An observation after which a bot chose to wait. Its observation has been redeemed.
 #[derive(Debug, Clone)]
 pub struct Wait {
     pub bot_id: BotId,
@@ -30,7 +30,7 @@ pub struct Wait {
 /// Records that a bot looked and chose to wait. Moves no money, uses up the observation.
 ///
 /// # Errors
-/// [`crate::DbError::Refused`] for a bot that may not act; [`crate::DbError::NotFound`] for one that is none;
+/// [`crate::DbError::Refused`] for a bot that may not act; [`crate::DbError::NotFound`] for an unknown one;
 /// [`crate::DbError::Conflict`] for an observation that was used before. Then nothing was written. Otherwise see
 /// [`crate::DbError`].
 pub async fn wait(

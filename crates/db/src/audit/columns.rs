@@ -1,4 +1,4 @@
-//! Columns of COPY's rows, as the audit reads them: whatever is stored, reading never panics.
+//! Columns of COPY's rows for the audit: reading never panics, whatever is stored.
 
 use std::str::FromStr;
 
@@ -13,7 +13,7 @@ pub(super) fn malformed() -> DbError {
     DbError::Query("Postgres sent a row in an unknown form".to_owned())
 }
 
-/// A row's columns, read one after the other. What is NULL is `None`, and so is what cannot be read.
+/// A row's columns, read one after the other. NULL is `None`, and so is an unreadable value.
 pub(super) struct Columns<'a, const N: usize>(std::array::IntoIter<Option<&'a [u8]>, N>);
 
 impl<'a, const N: usize> Columns<'a, N> {
@@ -40,7 +40,7 @@ impl<'a, const N: usize> Columns<'a, N> {
         copy::int8(self.raw()).unwrap_or(-1)
     }
 
-    /// An id, without which a row says nothing.
+    /// An id, without which a row is useless.
     pub(super) fn id<T: From<i64>>(&mut self) -> DbResult<T> {
         copy::int8(self.raw()).map(T::from).ok_or_else(malformed)
     }

@@ -10,7 +10,7 @@ use super::columns::malformed;
 use crate::copy::{fields, int8, money, timestamp_of};
 use crate::error::{DbError, DbResult};
 
-/// A row that cannot be an entry, and where its chain goes on.
+/// An invalid row, and the position after it.
 pub(super) struct Unreadable {
     pub(super) field: &'static str,
     pub(super) expected: &'static str,
@@ -24,15 +24,14 @@ pub(super) type Columns<'a> = [Option<&'a [u8]>; 9];
 pub(crate) const ENTRY_COLUMNS: &str = "bot_id, sequence, entry_type, amount, balance_after, \
     reference, recorded_at, previous_hash, hash";
 
-/// A row of [`ENTRY_COLUMNS`], for who can go no further behind one that cannot be read.
+/// A row of [`ENTRY_COLUMNS`], for callers that cannot continue after an unreadable one.
 pub(crate) fn read_entry(row: &[u8]) -> DbResult<Entry> {
     let columns = fields::<9>(row).ok_or_else(malformed)?;
     let bot_id = BotId(int8(columns[0]).ok_or_else(malformed)?);
     let sequence = int8(columns[1]).ok_or_else(malformed)?;
     decode(bot_id, sequence, &columns).map_err(|unreadable| {
         DbError::corrupt(format!(
-            "bot {bot_id}, entry {sequence}: {} is not {}; `arenactl inspect-ledger` names all \
-             that is broken",
+            "bot {bot_id}, entry {sequence}: {} is not {}; `arenactl inspect-ledger` lists all faults",
             unreadable.field, unreadable.expected
         ))
     })

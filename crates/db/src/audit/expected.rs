@@ -1,5 +1,5 @@
-//! What is cached of each bot of a range, and what its predictions and bets say: the audit holds the
-//! ledger against it.
+//! Cached values of each bot of a range, and values from its predictions and bets: the audit
+//! compares the ledger with them.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ impl Bounds {
     }
 }
 
-/// What is cached of a bot and what its positions say; no more than that of one that nothing else names.
+/// A bot's cached values and those of its positions; only these if nothing else names the bot.
 #[derive(Default)]
 pub(super) struct Expected {
     pub(super) bot_status: Option<String>,
@@ -82,8 +82,8 @@ pub(super) async fn load_wallets(
     Ok(expected)
 }
 
-/// Adds to each bot what its predictions say; answers a fault for each that was judged otherwise
-/// than by its rules and samples.
+/// Adds each bot's predictions; returns a fault for each that was not judged by its rules and
+/// samples.
 pub(super) async fn load_predictions(
     client: &Client,
     bounds: Bounds,
@@ -100,8 +100,8 @@ pub(super) async fn load_predictions(
     load_positions(client, PositionKind::Prediction, &rows, expected).await
 }
 
-/// Adds to each bot what its bets and answers say. Whether a whole market was shared out as it must
-/// be is audited by itself: see [`super::markets`].
+/// Adds each bot's bets and answers. The distribution of a whole market is audited separately: see
+/// [`super::markets`].
 pub(super) async fn load_bets(
     client: &Client,
     bounds: Bounds,

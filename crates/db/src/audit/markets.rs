@@ -1,6 +1,6 @@
-//! The audit of markets: each settled pool shared out again from its bets, each decision held
-//! against its evidence, each research answer against its commitment, each bet against the time at which
-//! bets closed, and each market that was called off against who called it off and when.
+//! The audit of markets. It distributes each settled pool again from its bets, and checks each
+//! decision against its evidence, each research answer against its commitment, each bet against the
+//! closing time of bets, and each void market against its actor and time.
 
 mod rows;
 
@@ -18,10 +18,10 @@ use super::verdicts::Verdicts;
 use super::{Derive, Fault, Faults};
 use crate::error::DbResult;
 
-/// Who calls markets off whose source was silent for longer than patience; anybody else is an operator.
+/// The actor who voids markets whose source failed for too long; any other actor is an operator.
 const ORACLE: &str = "oracle";
 
-/// What the markets came to.
+/// The totals of the markets.
 #[derive(Default)]
 pub(super) struct MarketsReport {
     pub(super) markets: u64,
@@ -141,7 +141,7 @@ impl Auditor<'_> {
         }
     }
 
-    /// The bytes that decided have the digest that was kept with them, and say what the outcome says.
+    /// The deciding bytes match their stored digest, and lead to the outcome.
     fn outcome(&mut self, id: MarketId, mut row: Columns<'_, 10>, derive: Option<Derive>) {
         let source: Option<MarketSource> = row.parsed();
         let criteria: Option<serde_json::Value> = row.parsed();
@@ -175,8 +175,8 @@ impl Auditor<'_> {
         self.differs(id, "market.outcome by its evidence", said, outcome);
     }
 
-    /// Bets were placed while the market took them, it was decided after its deadline and no earlier than
-    /// by its evidence, and who called it off had the right to.
+    /// Bets were placed while the market took them, it was decided after its deadline and after its
+    /// evidence, and the actor of a void had the right to it.
     fn times(&mut self, id: MarketId, status: MarketStatus, facts: &MarketFacts, bets: &[BetRow]) {
         for bet in bets {
             let late = |until: Option<Timestamp>| bet.created_at.zip(until);
@@ -250,7 +250,7 @@ impl Auditor<'_> {
         }
     }
 
-    /// A market with a pool: what was staked, what decided it, and how it was shared out.
+    /// A market with a pool: its stakes, its decision, and its distribution.
     fn pool(&mut self, id: MarketId, status: MarketStatus, facts: &MarketFacts, bets: &[BetRow]) {
         let staked: i128 = bets.iter().map(|bet| i128::from(bet.stake.units())).sum();
         let kept = i128::from(facts.staked.units());
@@ -337,7 +337,7 @@ fn staked_bet(bet: &BetRow) -> Option<StakedBet> {
         side: bet.side?,
         stake: Stake::kept(bet.stake).ok()?,
         confidence: bet.confidence?,
-        // That only the dead forfeit, and they always do, is what the chains themselves say.
+        // The chains themselves show that dead bots forfeit, and only they.
         owner_dead: bet.state == Some(BetState::Forfeit),
     })
 }

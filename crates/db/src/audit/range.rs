@@ -37,14 +37,14 @@ pub(super) async fn audit(
     Ok(auditor.finish())
 }
 
-/// Walks the ledger in chain order and compares each chain's end with what is expected of it.
+/// Reads the ledger in chain order and compares each chain's end with the expected values.
 struct Auditor {
     /// Bots that the walk has not come to yet.
     expected: BTreeMap<BotId, Expected>,
     report: RangeReport,
     verifier: ChainVerifier,
     current: Option<BotId>,
-    /// What the current chain says of positions and house.
+    /// The current chain's totals of positions and house.
     facts: Tally,
 }
 
@@ -125,7 +125,7 @@ impl Auditor {
         let (head_at, kept) = (told(head.recorded_at), told(wallet.head_at));
         report.differs(bot_id, "wallet.head_at", head_at, kept);
         if status != BotStatus::Alive.as_str() {
-            report.differs(bot_id, "balance of the dead", Money::ZERO, head.balance);
+            report.differs(bot_id, "balance of a dead bot", Money::ZERO, head.balance);
         }
         let positions = &expected.positions;
         report.compare_positions(bot_id, positions, wallet);
@@ -158,7 +158,7 @@ impl Auditor {
         supply.circulating += i128::from(head.balance.units());
     }
 
-    /// Who is left has no chain: each bot must have one that starts with a GRANT.
+    /// The remaining bots have no chain: each bot must have one that starts with a GRANT.
     fn finish(mut self) -> RangeReport {
         self.end_chain();
         for bot_id in std::mem::take(&mut self.expected).into_keys() {
@@ -200,7 +200,7 @@ impl RangeReport {
         }
     }
 
-    /// Holds what a wallet says of open positions against the positions.
+    /// Compares a wallet's totals of open positions with the positions.
     fn compare_positions(&mut self, bot_id: BotId, positions: &Tally, wallet: &WalletRow) {
         let Tally { predictions, bets, .. } = positions;
         let (escrow, stake) = (units_text(predictions.escrow), text(wallet.open_stake));

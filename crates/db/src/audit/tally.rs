@@ -1,4 +1,4 @@
-//! What a bot's chain says of its positions, and what the positions say of its chain.
+//! A bot's positions by its chain, and its chain by its positions.
 //!
 //! Both sides are boiled down to order-independent sums, so that a bot with ten million
 //! predictions is compared in constant memory.
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::columns::{malformed, row};
 
-/// One side's view of a bot's positions and of what the house gave and took.
+/// One side's totals of a bot's positions and of the house.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     /// Sum over SHA-256(reference, type, amount), modulo 2¹²⁸, of every opening and closing entry.
@@ -22,7 +22,7 @@ pub(super) struct Tally {
     /// Units the house made for this bot, and units that fell to it.
     pub(super) minted: i128,
     pub(super) burned: i128,
-    /// What insights say of it.
+    /// Its totals in insights.
     pub(super) worth: Worth,
 }
 
@@ -30,12 +30,12 @@ pub(super) struct Tally {
 pub(super) struct Positions {
     pub(super) opened: u64,
     pub(super) closed: u64,
-    /// Stakes of what is open, in units.
+    /// Stakes of open positions, in units.
     pub(super) escrow: i128,
 }
 
 row! {
-    /// What a bot's running totals must be, in units.
+    /// The expected running totals of a bot, in units.
     #[derive(Debug, Clone, Default, PartialEq, Eq)]
     struct Worth(row) {
         settled: i128 = "t.settled * 0.00000001" => row.total(),
@@ -45,7 +45,7 @@ row! {
         brier_sum: i128 = "t.brier_sum" => row.total(),
         won: i128 = "t.won * 0.00000001" => row.total(),
         brier_count: i128 = "t.brier_count * 0.00000001" => row.total(),
-        /// Payouts less stakes; lookup fees are taken off where the chain has told them.
+        /// Payouts less stakes; lookup fees are subtracted when the chain has them.
         profit: i128 = "t.profit" => row.total(),
         /// Told by the chain alone.
         fees: i128 = "w.fees" => row.total(),
@@ -72,15 +72,15 @@ impl Worth {
 }
 
 impl Tally {
-    /// Counts what an entry says by itself. A closing entry does not name its stake; the
-    /// position's side adds that.
+    /// Counts the values of an entry alone. A closing entry does not name its stake; the position's
+    /// side adds that.
     pub(super) fn add_entry(&mut self, entry: &Entry) {
         let units = units(entry.amount);
         let declared = entry.entry_type.declaration();
         match declared.house {
             House::Mint => self.minted += units,
             House::Burn => self.burned -= units,
-            // What a stake costs or brings the house stands in its position's row.
+            // The house's gain or loss by a stake is in its position's row.
             House::IntoEscrow | House::OutOfEscrow => {}
         }
         match declared.total {
@@ -95,16 +95,16 @@ impl Tally {
             Position::None => return,
             Position::OpensPrediction => self.predictions.opened += 1,
             Position::OpensBet => self.bets.opened += 1,
-            // The answer's row says that there was a fee, not what it cost then.
+            // The answer's row shows that there was a fee, but not its amount.
             Position::BesideAnswer => amount = Money::ZERO,
-            // One type closes both kinds of positions; the reference tells which.
+            // One type closes both kinds of positions; the reference distinguishes them.
             Position::Closes if reference.starts_with("MARKET:") => self.bets.closed += 1,
             Position::Closes => self.predictions.closed += 1,
         }
         self.mix(reference, entry.entry_type, amount);
     }
 
-    /// Counts what a position's row says the chain must hold, and what its end meant for the house.
+    /// Counts the entries that a position requires in the chain, and its result for the house.
     pub(super) fn add(&mut self, kind: PositionKind, row: &PositionRow) {
         let (opening, positions) = match kind {
             PositionKind::Prediction => (EntryType::Wager, &mut self.predictions),
@@ -150,7 +150,7 @@ impl Tally {
         self.fingerprint = self.fingerprint.wrapping_add(u128::from_be_bytes(half));
     }
 
-    /// Whether both sides tell of the same openings and closings.
+    /// Whether both sides have the same openings and closings.
     pub(super) fn agrees_with(&self, other: &Tally) -> bool {
         let counts = |tally: &Tally| {
             [&tally.predictions, &tally.bets].map(|positions| (positions.opened, positions.closed))
@@ -170,14 +170,14 @@ row! {
         payout: Money = "payout" => row.money(),
         minted: Money = "minted" => row.money(),
         burned: Money = "burned" => row.money(),
-        /// What it won beside the stakes of others.
+        /// Its gain besides the stakes of others.
         bounty: Money = "bounty" => row.money(),
         brier: Option<Decimal8> = "brier" => row.decimal(),
         /// A prediction's has the same labels.
         state: BetState = "state" => row.parsed().ok_or_else(malformed)?,
         /// Of an answer: whether it used the lookup tool.
         lookup: Option<bool> = "lookup" => row.flag(),
-        /// What a prediction should have ended with.
+        /// The expected result of a prediction.
         problem: Option<String> = "problem" => row.text(),
     }
 }

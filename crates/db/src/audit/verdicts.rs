@@ -1,9 +1,9 @@
-//! What each settled prediction should have come to, by the rules that it names and the samples that were
-//! kept: set-based, so that a range of bots is one query.
+//! The expected result of each settled prediction, by its rules and the stored samples: set-based,
+//! so that a range of bots is one query.
 //!
-//! Samples may come late, and history may be read after a prediction was settled. So a sample is held
-//! against those that were kept before it, and a missing one against those that were kept long before the
-//! prediction was settled. What a history tells never comes before a sample that was taken in time.
+//! Samples may come late, and history may be read after a prediction was settled. So a sample is
+//! compared with those stored before it, and a missing one with those stored long before the
+//! settlement. A price from a history never takes precedence over a sample taken in time.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,13 +17,13 @@ use crate::error::DbResult;
 /// Longer than any transaction that keeps a sample may take: one that is older was there to be read.
 const SETTLED_MARGIN_SECONDS: i64 = 60;
 
-/// For so long after an upgrade an older build may have gone on working beside the new one.
+/// How long an older build may have run at the same time after an upgrade.
 const UPGRADE_SECONDS: i64 = 86_400;
 
 /// Since this migration positions can name their rules.
 const RULES_VERSION: &str = "20261129000014";
 
-/// Since this migration no prediction is void while another real source tells both prices.
+/// Since this migration no prediction is void while another real source has both prices.
 const ANY_SOURCE_VERSION: &str = "20261129000025";
 
 /// The kept rules as a part of a query; made once an audit.
@@ -32,14 +32,14 @@ pub(super) struct Verdicts {
     rules: String,
     /// How long a market waits for its source, in seconds.
     patience: BTreeMap<Hash, i64>,
-    /// What began later names its rules; `None` before any were kept.
+    /// Later positions name their rules; `None` before any were stored.
     named_since: Option<Timestamp>,
-    /// What was settled later is void only if no source told both prices.
+    /// A prediction settled later is void only if no source had both prices.
     any_source_since: Option<Timestamp>,
 }
 
 impl Verdicts {
-    /// Rules whose text cannot be read are left out: what names them is at fault.
+    /// Rules with unreadable text are left out: positions that name them are reported.
     pub(super) async fn load(client: &Client) -> DbResult<Verdicts> {
         // One that nothing names, so that the list is never empty.
         let mut patience = BTreeMap::new();
@@ -79,8 +79,8 @@ impl Verdicts {
         Ok(Verdicts { rules, patience, named_since: since(0), any_source_since: since(1) })
     }
 
-    /// Whatever began later names the rules it began under. Only what an older build wrote beside this one,
-    /// and settled before any service started, may name none for a day longer.
+    /// Later positions name the rules of their start. For one more day, positions written by an
+    /// older build at the same time, and settled before any service started, may name none.
     pub(super) const fn named_since(&self) -> Option<Timestamp> {
         self.named_since
     }
@@ -91,7 +91,7 @@ impl Verdicts {
     }
 
     /// A query of the predictions `p` that meet the condition, in order of bots and ids. `columns` may name
-    /// `problem`: what should have been, or NULL.
+    /// `problem`: the expected value, or NULL.
     pub(super) fn query(&self, columns: &str, condition: &str) -> String {
         let rules = &self.rules;
         let since = |at: Option<Timestamp>| match at {
@@ -134,11 +134,11 @@ impl Verdicts {
     }
 }
 
-/// Whether a price `x` of the same source was there and should have been used in the place of `used`: the
-/// first sample that was taken in time comes first, then the first price of any kind, which history may have
-/// told.
+/// Whether a price `x` of the same source existed and should have been used instead of `used`: the
+/// first sample taken in time takes precedence, then the first price of any kind, also from the
+/// history.
 fn not_the_first(used: &str, due: &str, there: &str) -> String {
-    // Before rules were kept there was no history to tell a later one.
+    // Before rules were stored there was no history with a later one.
     let in_time = format!(
         "NOT {used}.history AND (r.in_time IS NULL OR {used}.provider_at <= {due} + r.in_time)"
     );
@@ -152,9 +152,10 @@ fn not_the_first(used: &str, due: &str, there: &str) -> String {
     )
 }
 
-/// When the samples were due, and what was kept long before the verdict. Where the clock was set back, a verdict has
-/// the time of its newest sample, so that what was kept before it cannot be told. A row from before rules were kept had no lag, and its horizon is that of its
-/// `settles_at`: from its start sample, or from its creation where it was settled before that was written.
+/// When the samples were due, and what was kept long before the verdict. If the clock was set back,
+/// a verdict has the time of its newest sample, so that earlier samples cannot be distinguished. A
+/// row from before rules were stored has no lag, and its horizon ends at its `settles_at`: from its
+/// start sample, or from its creation if it was settled before that was written.
 const DUE: &str = "p.created_at + coalesce(r.lag, '0') AS start_due, \
     CASE WHEN r.digest IS NULL THEN p.settles_at ELSE s.provider_at + r.horizon END AS end_due, \
     CASE WHEN r.digest IS NULL THEN s.provider_at + (p.settles_at - p.created_at) \
@@ -165,8 +166,8 @@ const DUE: &str = "p.created_at + coalesce(r.lag, '0') AS start_due, \
 /// A start sample that was taken in time: its source is the prediction's own.
 const START_IN_TIME: &str = "NOT s.history AND s.provider_at <= d.start_due + r.in_time";
 
-/// The first sample taken in time decides which source is the prediction's own. Another one may take its place
-/// only if the own one is real, was waited for during the grace, and told no end.
+/// The first sample taken in time decides which source is the prediction's own. Another source may
+/// replace it only if its own is real, the grace period has passed, and it has no end price.
 const WRONG_SOURCE: &str = "EXISTS (SELECT FROM prices x WHERE NOT x.history AND x.source <> s.source \
             AND x.provider_at >= d.start_due AND x.provider_at <= d.start_due + r.in_time AND x.id < s.id \
             AND (NOT (START_IN_TIME) OR (x.provider_at, x.id) < (s.provider_at, s.id))) \
@@ -179,7 +180,7 @@ const WRONG_SOURCE: &str = "EXISTS (SELECT FROM prices x WHERE NOT x.history AND
                 AND z.provider_at >= d.start_due AND z.id < x.id \
                 AND (z.provider_at, z.id) < (x.provider_at, x.id)))";
 
-/// Whether the source of `x`, a start, told the end that was due, long before the prediction was settled.
+/// Whether the source of the start `x` had the due end price long before the settlement.
 const TOLD_ITS_END: &str = "EXISTS (SELECT FROM prices y WHERE y.source = x.source \
             AND y.provider_at >= x.provider_at + r.horizon \
             AND y.provider_at <= x.provider_at + r.horizon + r.grace AND y.sampled_at < d.long_before \
@@ -188,8 +189,8 @@ const TOLD_ITS_END: &str = "EXISTS (SELECT FROM prices y WHERE y.source = x.sour
                         AND h.begins_at <= x.provider_at + r.horizon AND h.ends_at > y.provider_at \
                         AND h.read_at < d.long_before)))";
 
-/// Whether another real source's first price of any kind, and the end after it, were there. Beside an invented
-/// source of its own a prediction is judged by that one alone.
+/// Whether another real source's first price of any kind, and the end after it, were there. A
+/// prediction with a simulated source is judged only by that one.
 const OTHER_WAS_THERE: &str = "EXISTS (SELECT FROM unnest(ARRAY[REAL_SOURCES]::price_source[]) a (source) \
            CROSS JOIN LATERAL (SELECT provider_at, sampled_at FROM prices \
                 WHERE source = a.source AND provider_at >= d.start_due \
@@ -199,11 +200,11 @@ const OTHER_WAS_THERE: &str = "EXISTS (SELECT FROM unnest(ARRAY[REAL_SOURCES]::p
           WHERE a.source <> s.source AND (s.source IN (REAL_SOURCES) OR r.lag > '0' AND NOT (START_IN_TIME)) \
             AND x.sampled_at < d.long_before AND y.sampled_at < d.long_before)";
 
-/// What the prediction's row says, then its samples whatever it came to, then what they come to.
+/// First the prediction's row, then its samples, then the result by the samples.
 ///
-/// Before rules were kept, start and end could be of different sources, which was void. Positions that an
-/// upgrade found open have no lag, and a start sample that was given them without a bound on its time; so that
-/// bound is only held where there is a lag.
+/// Before rules were kept, start and end could be of different sources, which was void. Positions
+/// that were open at an upgrade have no lag, and got a start sample without a limit on its time; so
+/// that limit is only checked if there is a lag.
 const PROBLEM: &str = "CASE \
     WHEN p.rules IS NULL AND p.created_at > NAMED_SINCE THEN 'the digest of the rules it began under' \
     WHEN p.rules IS NOT NULL AND r.digest IS NULL THEN 'rules that are kept' \

@@ -1,4 +1,4 @@
-//! What operators do to bots.
+//! Operators' acts on bots.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -21,7 +21,7 @@ use crate::sql::{Sql, Units};
 use crate::totals::{self, Attention};
 use crate::tx;
 
-/// What an operator's act left behind.
+/// The result of an operator's act.
 #[derive(Debug, Clone)]
 pub struct OperatorAct {
     pub profile: BotProfile,
@@ -64,10 +64,10 @@ pub async fn revive(
     .await
 }
 
-/// Takes a bot out for good: `RETIRED` entry, status RETIRED, post, audit row, in one transaction.
+/// Retires a bot permanently: `RETIRED` entry, status RETIRED, post, audit row, in one transaction.
 ///
 /// # Errors
-/// [`DbError::Refused`] for a bot that is retired; [`DbError::NotFound`] for one that is none. Then nothing was
+/// [`DbError::Refused`] for a bot that is retired; [`DbError::NotFound`] for an unknown one. Then nothing was
 /// written. Otherwise see [`DbError`].
 pub async fn retire(
     conn: &mut Connection,

@@ -1,7 +1,7 @@
--- What is in the database beside rows, one line a thing: (kind, who, line). `who` is the role that a
--- privilege or a setting is about; its name changes with rotations and is no part of the line.
--- Whoever owns the ledger owns the schema; what an owner may do with its own is not listed.
--- Objects of extensions are left out: operators choose those themselves.
+-- The database's objects without rows, one line each: (kind, who, line). `who` is the role that a privilege
+-- or a setting is about; its name changes with rotations and is no part of the line. The owner of the ledger
+-- owns the schema; an owner's rights on its own objects are not listed. Objects of extensions are left out:
+-- operators choose those themselves.
 WITH ledger AS (
     SELECT (SELECT relowner FROM pg_catalog.pg_class
              WHERE oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('public.ledger')) AS owner),
@@ -41,7 +41,7 @@ owners AS (
     UNION ALL SELECT 'function ' || name, proowner FROM functions
     UNION ALL SELECT 'type ' || name, typowner FROM types
     UNION ALL SELECT format('schema %I', nspname), nspowner FROM schemas
-               -- Of old servers it is the superuser's, of newer ones the database owner's.
+               -- On old servers its owner is the superuser, on newer ones the database's owner.
                WHERE NOT (nspname = 'public' AND pg_get_userbyid(nspowner) = 'pg_database_owner')
                  AND NOT (nspname = 'public' AND nspowner = 10)),
 grants AS (
@@ -59,7 +59,7 @@ grants AS (
     UNION ALL
     SELECT format('schema %I', n.nspname), a.*, n.nspowner
       FROM schemas n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
-    -- Who may connect, each server decides for itself.
+    -- The right to connect differs between servers.
     UNION ALL
     SELECT 'the database', a.*, d.datdba
       FROM pg_database d, aclexplode(d.datacl) a
@@ -167,7 +167,7 @@ lines (kind, who, line) AS (
            || CASE WHEN pubviaroot THEN ' via the root' ELSE '' END
       FROM pg_publication
     UNION ALL
-    -- Columns and rows are told by servers that can choose them.
+    -- Columns and rows are shown by servers that support choosing them.
     SELECT 'publication', NULL, format('publication %I has %I.%I', pubname, schemaname, tablename)
            || coalesce(' columns ' || (to_jsonb(t) ->> 'attnames'), '')
            || coalesce(' where ' || (to_jsonb(t) ->> 'rowfilter'), '')

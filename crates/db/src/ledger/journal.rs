@@ -1,4 +1,4 @@
-//! The journal: everybody's entries in order of time.
+//! The journal: all entries in order of time.
 
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, RunQueryDsl};
@@ -35,12 +35,12 @@ impl JournalPosition {
 
 /// Everybody's entries, newest first, behind `after` where given.
 ///
-/// The journal has no index in order of time, only a BRIN. Rows are sought in slices of time, each behind
-/// the last: a slice that holds little makes the next one longer, and one that holds too much is cut.
-/// So a page costs what it shows, however long nothing happened and however much happened before that.
+/// The journal has no index in order of time, only a BRIN. Rows are read in consecutive slices of time: after a
+/// slice with few rows the next one is longer, and a slice with too many is cut. So a page's cost depends on its
+/// rows, not on gaps or on the length of history.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn journal(
     conn: &mut Connection,
     after: Option<JournalPosition>,
@@ -64,7 +64,8 @@ pub async fn journal(
         }
     };
     conn.transaction::<_, DbError, _>(async |conn| {
-        // Whatever the statistics say: another scan than the BRIN's would begin with the oldest entries.
+        // Regardless of statistics: any scan without the BRIN index would begin with the oldest
+        // entries.
         diesel::sql_query(
             "SELECT set_config(name, 'off', true) FROM UNNEST(ARRAY['enable_seqscan', \
                 'enable_indexscan', 'enable_indexonlyscan']) AS s (name)",
@@ -79,8 +80,8 @@ pub async fn journal(
 const YEAR_SECONDS: i64 = 366 * 24 * 60 * 60;
 /// The first slice of time that is looked into.
 const FIRST_SLICE_MICROS: i64 = 2_000_000;
-/// Entries that a slice may hold; one that holds more is cut. More than a transaction of the ticker
-/// records at one instant.
+/// The most entries of a slice; a larger one is cut. More than a transaction of the ticker records
+/// at one instant.
 const SLICE_MAX: i64 = 2_000;
 
 async fn newest_entries(
@@ -139,7 +140,7 @@ impl Slice {
         Timestamp::from_micros(micros).map_or(oldest, |from| from.max(oldest))
     }
 
-    /// Its newest entries, at most `limit`; `None` if it holds too many to look through.
+    /// Its newest entries, at most `limit`; `None` if it has too many.
     async fn read(
         &self,
         conn: &mut Connection,

@@ -54,7 +54,7 @@ pub(super) fn entries_of(rows: Vec<EntryRow>) -> DbResult<Vec<Entry>> {
 /// One bot's entries, newest first, below `before` where given.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn page(
     conn: &mut Connection,
     bot_id: BotId,
@@ -90,17 +90,17 @@ pub const VERIFY_BATCH: i64 = 5_000;
 /// Recomputes the next [`VERIFY_BATCH`] entries of a bot's chain behind those that were verified before,
 /// and keeps how far that was. At the end of the chain it is compared with the wallet's cached head.
 ///
-/// What was kept is believed for a day after the end was reached for the first time. If the end was never
-/// reached, it is believed for a day after the last call. In no case is it believed longer than seven days
-/// after the first entry was verified, and only while its last entry is still what it was. Otherwise the
-/// chain is verified from its first entry on. A fault is not kept: each call finds it anew, behind the
-/// last sound entry.
+/// The stored progress is valid for a day after the end was first reached. If the end was never
+/// reached, it is valid for a day after the last call. It is never valid longer than seven days
+/// after the first entry was verified, and only while its last entry is unchanged. Otherwise the
+/// chain is verified from its first entry on. A fault is not stored: each call finds it again,
+/// after the last valid entry.
 ///
-/// Each call gets further or is the last one: where no entry is left to read, the chain ends, whatever the
-/// wallet says.
+/// Each call makes progress or is the last one: if no entry is left to read, the chain ends,
+/// whatever the wallet says.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a bot that is none. A fault in the chain is an answer and no error. Otherwise see
+/// [`DbError::NotFound`] for an unknown bot. A fault in the chain is an answer and no error. Otherwise see
 /// [`DbError`].
 pub async fn verify_on(conn: &mut Connection, bot_id: BotId) -> DbResult<Verification> {
     // Before the wallet is read: another process may get further meanwhile.
@@ -150,7 +150,7 @@ fn beyond_the_wallet(head: &Head, wallet: &WalletHead) -> Option<ChainFault> {
         bot_id: head.bot_id,
         sequence: head.sequence,
         field: FaultyField::Sequence,
-        expected: format!("{} entries, as the wallet says", wallet.sequence),
+        expected: format!("{} entries by the wallet", wallet.sequence),
         found: wallet.newest.to_string(),
     })
 }
@@ -158,7 +158,7 @@ fn beyond_the_wallet(head: &Head, wallet: &WalletHead) -> Option<ChainFault> {
 /// How far a chain was verified before. Nothing is checked.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a bot that is none. Otherwise see [`DbError`].
+/// [`DbError::NotFound`] for an unknown bot. Otherwise see [`DbError`].
 pub async fn verified(conn: &mut Connection, bot_id: BotId) -> DbResult<Verification> {
     let kept = kept_head(conn, bot_id).await?;
     let wallet = wallet_head(conn, bot_id).await?;
@@ -173,7 +173,7 @@ struct KeptHead {
     whole: bool,
 }
 
-/// A chain that is shorter than what was verified of it is another one.
+/// A chain that is shorter than its verified part is another one.
 fn believed(kept: Option<KeptHead>, wallet: &WalletHead) -> Option<Head> {
     kept.map(|kept| kept.head).filter(|head| head.sequence <= wallet.sequence)
 }
@@ -201,7 +201,7 @@ async fn kept_head(conn: &mut Connection, bot_id: BotId) -> DbResult<Option<Kept
     Ok(Some(KeptHead { head, whole }))
 }
 
-/// `anew`: verified from the first entry on, so that its times begin again.
+/// `anew`: verified from the first entry on, so its times restart.
 async fn keep_head(conn: &mut Connection, head: &Head, anew: bool, whole: bool) -> DbResult<()> {
     diesel::sql_query(
         "INSERT INTO verified_heads AS v (bot_id, sequence, balance, hash, whole_at) \
@@ -224,8 +224,7 @@ async fn keep_head(conn: &mut Connection, head: &Head, anew: bool, whole: bool) 
     Ok(())
 }
 
-/// The next entries above `after` up to `last`; one that is no entry at all is a fault, and then the
-/// only item.
+/// The next entries above `after` up to `last`; an invalid one is a fault, and then the only item.
 async fn readable_entries(
     conn: &mut Connection,
     bot_id: BotId,
@@ -273,7 +272,7 @@ async fn entries_between(
     entries_of(rows)
 }
 
-/// Where the wallet says that the chain ends, and where the ledger does, both at one moment.
+/// The chain's end by the wallet and by the ledger, both at one moment.
 #[derive(Queryable)]
 struct WalletHead {
     sequence: i64,

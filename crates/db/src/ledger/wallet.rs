@@ -13,8 +13,8 @@ use super::Locked;
 use crate::copy::{self, Raw, timestamp_of};
 use crate::pauses::check::pause_in;
 
-/// What [`Columns::locked`] reads, in its order. The clock is asked by the query around the one that locks, so
-/// after the lock was granted and not before the wait for it.
+/// The columns of [`Columns::locked`], in its order. The outer query reads the clock, so after the
+/// lock was granted and not before the wait for it.
 macro_rules! wallet_columns {
     () => {
         "bot_id, status, balance, sequence, head_hash, head_at, idle_streak, productive, phantom_fees, \
@@ -24,12 +24,12 @@ macro_rules! wallet_columns {
 }
 pub(crate) use wallet_columns;
 
-/// What cannot be read.
+/// The unreadable column.
 type Broken = String;
 
 /// A row in Postgres' binary form, whichever driver brought it.
 pub(crate) trait BinaryRow {
-    /// What `read` makes of a column, which gets `None` for NULL.
+    /// The result of `read` for a column, which gets `None` for NULL.
     fn column<T>(&self, index: usize, read: impl FnOnce(Option<&[u8]>) -> Option<T>) -> Option<T>;
 }
 

@@ -54,12 +54,12 @@ pub struct Judged {
 }
 
 /// Takes an answer: stake, fee, verdict, payout or loss, and where it is right the market's end, in
-/// one transaction. The market's row is held throughout, so of two right answers the first to get
+/// one transaction. The market's row is locked throughout, so of two right answers the first to get
 /// it is paid and the second finds the market resolved.
 ///
 /// # Errors
 /// [`DbError::Refused`] by a rule: the market, the bot or the arena takes no answer, or the bot cannot pay for
-/// it. [`DbError::NotFound`] for a bot that is none. Then nothing was written. Otherwise see [`DbError`].
+/// it. [`DbError::NotFound`] for an unknown bot. Then nothing was written. Otherwise see [`DbError`].
 pub async fn answer(
     conn: &mut Connection,
     new: &NewAnswer,
@@ -73,7 +73,7 @@ pub async fn answer(
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Comparison {
     Made,
-    /// A dry run: what it says must not depend on the secret, so every answer counts as wrong.
+    /// A dry run: its result must not depend on the secret, so every answer counts as wrong.
     LeftOut,
 }
 
@@ -91,7 +91,7 @@ pub(crate) async fn answer_in(
     admit(conn, new, &market, &locked.wallet, locked.now).await?;
     let research = market.research.as_ref();
     let research = research.ok_or_else(|| DbError::corrupt(format!("market {id} is open")))?;
-    // Recomputed, not compared with the kept answer: what was published is what decides.
+    // Recomputed, not compared with the stored answer: the published commitment decides.
     let is_right = comparison == Comparison::Made
         && commitment(id, &research.nonce, &new.answer) == research.commitment;
     let result = if is_right { AnswerResult::Correct } else { AnswerResult::Wrong };
@@ -120,7 +120,7 @@ pub(crate) async fn answer_in(
     Ok(Judged { action_id, result, payout: attempt.payout, new_balance: wallet.balance() })
 }
 
-/// Whether this bot may answer this question now, whatever it says.
+/// Whether this bot may answer this question now.
 async fn admit(
     conn: &mut Connection,
     new: &NewAnswer,
@@ -222,8 +222,8 @@ async fn tell(
     mut drafts: Vec<NewEvent>,
     at: Timestamp,
 ) -> DbResult<()> {
-    // The reasoning of a right answer may hold the answer, and then the market is closed; that of a
-    // wrong one is as public as any other.
+    // The reasoning of a right answer may contain the answer, but then the market is closed; that
+    // of a wrong one is public.
     let draft = Draft::research(attempt, result, &market.description, &new.reasoning);
     let post = NewPost {
         bot_id: new.bot_id,

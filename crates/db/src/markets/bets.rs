@@ -26,7 +26,7 @@ use crate::sql::{Prepare, column, reached, statement};
 use crate::tx;
 use crate::usage::{self, Usage};
 
-/// A bet as an agent asks for it.
+/// An agent's request for a bet.
 #[derive(Debug, Clone)]
 pub struct NewBet {
     pub market_id: MarketId,
@@ -63,7 +63,7 @@ pub struct BetsPlaced {
 /// Places all bets of a slip: entries, bets, posts, audit row and events, in one transaction.
 ///
 /// # Errors
-/// [`DbError::Refused`] by a rule, for any of the bets; [`DbError::NotFound`] for a bot that is none. Then
+/// [`DbError::Refused`] by a rule, for any of the bets; [`DbError::NotFound`] for an unknown bot. Then
 /// nothing was written. Otherwise see [`DbError`].
 pub async fn place(
     conn: &mut Connection,
@@ -86,7 +86,7 @@ pub(crate) async fn place_in(
     let wallet = locked.wallet.clone();
     economy::alive(&wallet)?;
     let there = markets_with_a_bet(conn, slip.bot_id, &slip.markets()).await?;
-    // What is placed has its entry's time, which is the wallet's last where a clock was set back.
+    // A bet has its entry's time, which is the wallet's last time if a clock was set back.
     let at = wallet.head.next_at(now);
     let movements = decide(slip, &mut markets, &there, wallet, at, rules)?;
     let sealed = ledger::append_all(conn, vec![(locked, movements)], Cause::Action).await?;
@@ -105,8 +105,8 @@ pub(crate) async fn place_in(
     Ok(BetsPlaced { action_id, bets: placed, new_balance })
 }
 
-/// Decides one bet after the other, each on what the ones before leave of the balance. Moves the
-/// markets' pools along.
+/// Decides one bet after the other, each on the balance after the ones before. Moves the markets'
+/// pools along.
 fn decide(
     slip: &Slip,
     markets: &mut [Market],

@@ -1,4 +1,4 @@
-//! A market from its deadline to the moment it is decided: it takes no bets any more, and its source is asked.
+//! A market from its deadline to its decision: it takes no more bets, and its source is queried.
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -18,20 +18,19 @@ use crate::tx;
 /// The most markets that one call of [`lock_due`] or [`expire_due`] closes.
 const CLOSE_MAX: i64 = 200;
 
-/// Locks markets whose deadline has come: no bet can be placed any more. Committed before anybody
-/// reads who has bet.
+/// Locks markets whose deadline has come: they take no more bets. Committed before any bet is read.
 ///
 /// # Errors
-/// When nothing was written; after [`crate::DbError::OutcomeUnknown`] nobody knows. See [`crate::DbError`].
+/// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].
 pub async fn lock_due(conn: &mut Connection) -> DbResult<Vec<MarketId>> {
     pass_deadline(conn, "source <> 'RESEARCH'", MarketStatus::Locked).await
 }
 
-/// Ends research that nobody solved by its deadline. Its stakes fell to the house as they were lost.
-/// During a pause time stands still for it: only what had ended before the pause ends.
+/// Ends unsolved research at its deadline. The house got its stakes as they were lost. A pause extends the
+/// deadline: only research that was over before the pause ends.
 ///
 /// # Errors
-/// When nothing was written; after [`crate::DbError::OutcomeUnknown`] nobody knows. See [`crate::DbError`].
+/// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].
 pub async fn expire_due(conn: &mut Connection) -> DbResult<Vec<MarketId>> {
     const WHICH: &str = "source = 'RESEARCH' AND deadline <= coalesce(paused_at, 'infinity') \
          AND deadline <= coalesce((SELECT p.paused_at FROM arena_pause p), 'infinity')";
@@ -71,8 +70,8 @@ async fn pass_deadline(
             .set((markets::status.eq(Sql(status)), markets::resolved_at.eq(resolved_at)))
             .execute(conn)
             .await?;
-        // One that cannot be read holds up no other: it is closed like them, and told of by whoever
-        // has to settle it.
+        // An unreadable market does not delay others: it is closed too, and its settlement reports
+        // the error.
         let readable = rows.into_iter().filter_map(|row| Market::try_from(row).ok());
         let drafts: Vec<NewEvent> =
             readable.map(|market| Market { status, ..market }.event()).collect();
@@ -82,13 +81,13 @@ async fn pass_deadline(
     .await
 }
 
-/// Locked markets whose next fetch is due, the longest waiting first, at most `limit`. Those of
-/// sources that may not be asked now are left out, so that they hold up nobody. Those that only a pause
-/// keeps from being settled are left out as well; those that are paused and still undecided are due, so
-/// that what decides them is read in time.
+/// Locked markets whose next fetch is due, the longest waiting first, at most `limit`. Markets of
+/// sources that may not be queried now are left out, so that they do not delay others. Decided
+/// markets that are paused are left out as well; paused undecided ones are due, so that their
+/// source is read in time.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn due(
     conn: &mut Connection,
     silent: &[MarketSource],
@@ -111,14 +110,14 @@ pub async fn due(
     Ok(ids.into_iter().map(MarketId).collect())
 }
 
-/// A market is not void for the silence of its source before it was itself asked so often.
+/// A market becomes void for a silent source only after at least this many requests for it.
 pub const ASKED_MIN: i64 = 10;
 
-/// More time than this between two questions counts as this: nobody asked, or nobody was allowed to.
-/// Twice the longest pause after a failure.
+/// A longer gap between two requests counts as this: none was made, or none was allowed. Twice the
+/// longest pause after a failure.
 pub const ASKED_GAP_MAX_SECONDS: i64 = 2 * market::RETRY_MAX_SECONDS;
 
-/// How often, and for how long, a market's source was asked what decides it.
+/// How often, and for how long, a market's source was queried.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Asked {
     pub times: i64,
@@ -128,9 +127,8 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Whether patience is at its end: the source was asked often enough, for so long, and just now.
-    /// Time in which it could not be asked, because it cooled down or nobody was there to ask, costs no
-    /// patience.
+    /// Whether the waiting limit is reached: the source was queried often enough, for long enough,
+    /// and just now. Time without possible requests, by a cooldown or an outage, does not count.
     pub fn enough(&self, patience_seconds: i64, now: Timestamp) -> bool {
         let just_now = self
             .last
@@ -151,10 +149,10 @@ statement! {
           FROM evidence WHERE market_id = {} AND fetched_at >= {}) questions"
 }
 
-/// How often the source of a locked market was asked since its deadline.
+/// How often the source of a locked market was queried since its deadline.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`crate::DbError`].
+/// If Postgres does not answer: see [`crate::DbError`].
 pub async fn asked(conn: &mut Connection, market: &Market) -> DbResult<Asked> {
     let count = CountQuestions {
         gap_max: ASKED_GAP_MAX_SECONDS,
@@ -165,22 +163,23 @@ pub async fn asked(conn: &mut Connection, market: &Market) -> DbResult<Asked> {
     Ok(Asked { times, seconds, last })
 }
 
-/// What became of a fetch.
+/// The result of a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recorded {
     /// There is evidence that decides the market: settle it.
     Decided,
     /// It decided nothing; the next fetch is due later.
     Undecided,
-    /// The market is not locked any more: somebody else settled it.
+    /// The market is no longer locked: another process settled it.
     Settled,
 }
 
-/// Keeps a fetch that was made to decide a locked market. One that decides nothing puts the next off
-/// by [`retry_seconds`], or by as long as the source asked for (`wait_seconds`).
+/// Keeps a fetch that was made to decide a locked market. After one that decides nothing, the next
+/// waits [`retry_seconds`], or as long as the source requested (`wait_seconds`).
 ///
 /// # Errors
-/// [`crate::DbError::NotFound`] for a market that is none. Then nothing was written. Otherwise see [`crate::DbError`].
+/// [`crate::DbError::NotFound`] for an unknown market. Then nothing was written. Otherwise see
+/// [`crate::DbError`].
 pub async fn record(
     conn: &mut Connection,
     id: MarketId,

@@ -1,4 +1,4 @@
-//! What was read for a market: each fetch of its source, and the one that decided it.
+//! The evidence of a market: each fetch of its source, and the one that decided it.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -11,7 +11,7 @@ use crate::pool::Connection;
 use crate::schema::evidence;
 use crate::sql::Sql;
 
-/// What a fetch came to.
+/// The result of a fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
     /// Something was read, and perhaps it decides the market.
@@ -23,11 +23,11 @@ pub enum Finding {
 /// One fetch, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvidence {
-    /// As it was asked for, without secrets.
+    /// The URL of the request, without secrets.
     pub url: String,
     pub fetched_at: Timestamp,
     pub status: Option<u16>,
-    /// Of the body as it was read.
+    /// The SHA-256 of the body.
     pub sha256: Option<Hash>,
     /// At most 64 KiB.
     pub body: Vec<u8>,
@@ -80,7 +80,7 @@ impl From<EvidenceRow> for Evidence {
 /// All evidence of a market, oldest first: retries are bounded, so this is short.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn evidence_of(conn: &mut Connection, market: MarketId) -> DbResult<Vec<Evidence>> {
     let rows: Vec<EvidenceRow> = evidence::table
         .filter(evidence::market_id.eq(market.0))
@@ -91,14 +91,14 @@ pub async fn evidence_of(conn: &mut Connection, market: MarketId) -> DbResult<Ve
     Ok(rows.into_iter().map(Evidence::from).collect())
 }
 
-/// How much of a body is shown with what is said of it, in bytes.
+/// How much of a body is shown with its data, in bytes.
 pub const EVIDENCE_HEAD_BYTES: i32 = 1_024;
 
 /// A fetch with the first [`EVIDENCE_HEAD_BYTES`] of its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvidenceHead {
     pub evidence: Evidence,
-    /// Of the whole body as it is kept.
+    /// The SHA-256 of the whole stored body.
     pub bytes: i32,
 }
 
@@ -106,11 +106,11 @@ pub struct EvidenceHead {
 enum Which {
     /// Below this id.
     Below(i64),
-    /// What decided it: one fetch at most.
+    /// The deciding fetch: at most one.
     Deciding,
 }
 
-/// Evidence of a market, the newest first, at most `limit`. Each is read by an index of its own.
+/// Evidence of a market, the newest first, at most `limit`. Each is read by its own index.
 async fn evidence_heads(
     conn: &mut Connection,
     market: MarketId,
@@ -151,7 +151,7 @@ async fn evidence_heads(
 /// A market's evidence, newest first, below `before` where given.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn evidence_page(
     conn: &mut Connection,
     market: MarketId,
@@ -161,10 +161,10 @@ pub async fn evidence_page(
     evidence_heads(conn, market, Which::Below(before.unwrap_or(i64::MAX)), limit).await
 }
 
-/// The newest evidence of a market and what decided it, oldest first, at most `limit`.
+/// The newest evidence of a market and the deciding fetch, oldest first, at most `limit`.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn evidence_shown(
     conn: &mut Connection,
     market: MarketId,
@@ -173,7 +173,7 @@ pub async fn evidence_shown(
     let mut heads = evidence_heads(conn, market, Which::Below(i64::MAX), limit).await?;
     for deciding in evidence_heads(conn, market, Which::Deciding, 1).await? {
         if heads.iter().all(|head| head.evidence.id != deciding.evidence.id) {
-            // The last of them gives way to it, where there are as many as are shown.
+            // If the list is full, it replaces the last of them.
             let kept = usize::try_from(limit - 1).unwrap_or(0);
             heads.truncate(kept);
             heads.push(deciding);
@@ -186,7 +186,7 @@ pub async fn evidence_shown(
 /// The body of one fetch for a market, as it is kept: at most 64 KiB.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a fetch that is none of this market's. Otherwise see [`DbError`].
+/// [`DbError::NotFound`] for a fetch of another market. Otherwise see [`DbError`].
 pub async fn evidence_body(conn: &mut Connection, market: MarketId, id: i64) -> DbResult<Vec<u8>> {
     let body: Option<Vec<u8>> = evidence::table
         .filter(evidence::market_id.eq(market.0))
@@ -198,7 +198,7 @@ pub async fn evidence_body(conn: &mut Connection, market: MarketId, id: i64) -> 
     body.ok_or(DbError::NotFound("evidence"))
 }
 
-/// What the columns hold at most, in characters.
+/// The longest texts of the columns, in characters.
 const FINDING_MAX_CHARS: usize = 500;
 const URL_MAX_CHARS: usize = 2_000;
 

@@ -1,9 +1,9 @@
 //! Markets: how they open, take bets and answers, and are settled.
 //!
 //! Lock order is markets (ascending id), then wallets (ascending bot). Whether a market still takes
-//! a bet is judged under its row's lock by Postgres' clock; what decides it is evidence that was
-//! committed before any bettor is read; and its status changes in the transaction that pays. So two
-//! oracles, a crash between any two statements, or a repeated call never pay twice.
+//! a bet is judged under its row's lock by Postgres' clock. Evidence decides it, committed before
+//! any bet is read. Its status changes in the transaction that pays. So two oracles, a crash
+//! between any two statements, or a repeated call never pay twice.
 
 mod answers;
 mod bets;
@@ -72,13 +72,13 @@ pub struct Market {
     pub research: Option<Research>,
     /// Fetches after the deadline that decided nothing.
     pub attempts: i32,
-    /// Set while an operator holds it.
+    /// Set while it is paused.
     pub pause: Option<Pause>,
     /// The rules in force when it opened; `None` for one from before these were kept.
     pub rules: Option<Hash>,
 }
 
-/// What a research question was committed to. Has no `Debug` beyond its commitment.
+/// The commitment of a research question. Has no `Debug` beyond its commitment.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Research {
     pub commitment: Hash,
@@ -218,8 +218,8 @@ fn markets_of(rows: Vec<MarketRow>) -> DbResult<Vec<Market>> {
     rows.into_iter().map(Market::try_from).collect()
 }
 
-/// Locks markets in ascending order of their ids, which is the order everybody keeps. One that does
-/// not exist is left out.
+/// Locks markets in ascending order of their ids, the global lock order. One that does not exist is
+/// left out.
 async fn lock_markets(conn: &mut Connection, ids: &[MarketId]) -> DbResult<Vec<Market>> {
     let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
     let rows = markets::table
@@ -241,15 +241,15 @@ pub(crate) async fn locked_market(conn: &mut Connection, id: MarketId) -> DbResu
 /// One market.
 ///
 /// # Errors
-/// [`DbError::NotFound`] for a market that is none. Otherwise see [`DbError`].
+/// [`DbError::NotFound`] for an unknown market. Otherwise see [`DbError`].
 pub async fn find(conn: &mut Connection, id: MarketId) -> DbResult<Market> {
     let row: Option<MarketRow> =
         markets::table.find(id.0).select(MarketRow::as_select()).first(conn).await.optional()?;
     row.ok_or(DbError::NotFound("market"))?.try_into()
 }
 
-/// The research that takes answers, at most [`PAGE_MAX`] and the newest of it: the board has few
-/// places, and the budget bounds what operators open beside it.
+/// The research that takes answers, at most the newest [`PAGE_MAX`]: the maker opens few, and the
+/// budget bounds those of operators.
 pub(crate) async fn open_research(conn: &mut Connection) -> DbResult<Vec<Market>> {
     let filter = MarketFilter {
         status: Some(MarketStatus::Open),
@@ -267,7 +267,7 @@ pub struct MarketFilter {
     pub bets: BetsFilter,
 }
 
-/// Whether a market takes bets or answers, as far as a list asks for that.
+/// Whether a market takes bets or answers, as a filter of lists.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum BetsFilter {
     #[default]
@@ -279,7 +279,7 @@ pub enum BetsFilter {
 /// Markets, newest first, below number `before` where given.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn page(
     conn: &mut Connection,
     filter: MarketFilter,
@@ -336,7 +336,7 @@ pub struct Bet {
 /// A market's bets or answers, newest first, below `before` where given.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn bets_page(
     conn: &mut Connection,
     market: MarketId,
@@ -353,11 +353,11 @@ pub async fn bets_page(
         .await?)
 }
 
-/// A bot's open bets, newest first, at most [`PAGE_MAX`]. `count` is how many its wallet says there
-/// are: with that many found, the look back through its bets ends.
+/// A bot's open bets, newest first, at most [`PAGE_MAX`]. `count` is the number in its wallet: when
+/// that many are found, the search back through its bets ends.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn open_bets(conn: &mut Connection, bot_id: BotId, count: i32) -> DbResult<Vec<Bet>> {
     if count <= 0 {
         return Ok(Vec::new());
@@ -379,8 +379,8 @@ statement! {
                      (SELECT max(fetched_at) FROM evidence WHERE market_id = {}))"
 }
 
-/// `at`, or the time of the market's last bet, answer or fetch, if that is later: where a clock was set
-/// back, no market ends before what was placed on it or decided it.
+/// `at`, or the time of the market's last bet, answer or fetch, if that is later: if a clock was
+/// set back, no market ends before its bets, answers or fetches.
 async fn no_earlier_than_its_rows(
     conn: &mut Connection,
     market: MarketId,

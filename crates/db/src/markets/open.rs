@@ -34,7 +34,7 @@ pub enum Deadline {
     At(Timestamp),
 }
 
-/// Who opens a market.
+/// The actor who opens a market.
 #[derive(Debug, Clone, Copy)]
 pub enum Opener<'a> {
     /// The market maker, which only fills free places.
@@ -62,7 +62,7 @@ pub struct NewMarket<'a> {
 pub struct Board {
     /// Places taken: markets before their deadline, however early they were settled.
     pub taken: i64,
-    /// What these markets, and those that are yet to be settled, are about.
+    /// The subjects of these markets, and of those that are not settled yet.
     pub subjects: Vec<(MarketSource, String)>,
     /// All bounties of the last hour, of the newest thousand markets that have one; no more are opened.
     pub bounties: Money,
@@ -71,7 +71,7 @@ pub struct Board {
 /// Looks at the board.
 ///
 /// # Errors
-/// When Postgres cannot be asked: see [`DbError`].
+/// If Postgres does not answer: see [`DbError`].
 pub async fn board(conn: &mut Connection) -> DbResult<Board> {
     let max = LATEST_MAX;
     let subjects: Vec<(String, String)> = Subjects { max }.load(conn).await?;
@@ -85,9 +85,9 @@ pub async fn board(conn: &mut Connection) -> DbResult<Board> {
     })
 }
 
-/// More markets than are before their deadline, or opened within an hour. By a comparison with the clock
-/// alone Postgres expects a third of all markets and reads every one; in the order of an index and with a
-/// limit, it reads those alone.
+/// More markets than are before their deadline, or opened within an hour. With only a comparison
+/// with the clock, Postgres expects a third of all markets and reads every one; in the order of an
+/// index and with a limit, it reads only those.
 const LATEST_MAX: i64 = 1_000;
 
 statement! {
@@ -133,9 +133,9 @@ async fn bounties_of_the_hour(conn: &mut Connection) -> DbResult<(Money, i64)> {
 /// Opens a market with its evidence and an audit row, in one transaction.
 ///
 /// # Errors
-/// [`DbError::Refused`] without a place, budget or time for it, and where another market asks the same;
-/// [`Conflict::MarketExists`](crate::error::Conflict::MarketExists) for an id that is taken. Then nothing was
-/// written. Otherwise see [`DbError`].
+/// [`DbError::Refused`] without a place, budget or time for it, and if another market has the same
+/// subject; [`Conflict::MarketExists`](crate::error::Conflict::MarketExists) for a taken id. Then
+/// nothing was written. Otherwise see [`DbError`].
 pub async fn open(
     conn: &mut Connection,
     new: &NewMarket<'_>,
@@ -180,7 +180,7 @@ pub async fn open(
     .await
 }
 
-/// Refuses what has no place, asks what another market asks, or costs more than the house gives.
+/// Refuses a market without a place, with the subject of another, or above the house's budget.
 async fn has_room(conn: &mut Connection, new: &NewMarket<'_>, rules: &MarketRules) -> DbResult<()> {
     if matches!(new.opener, Opener::Maker) && places_taken(conn).await? >= rules.places {
         let places = rules.places;
@@ -218,8 +218,8 @@ statement! {
       WHERE unsettled OR deadline > clock_timestamp()"
 }
 
-/// The latest deadline of a market about this subject that is before it, or not settled. Only the
-/// newest of those that are settled is looked at, however many there were.
+/// The latest deadline of a market about this subject that is before it, or not settled. It reads
+/// only the newest of the settled ones, however many there were.
 async fn taken_until(
     conn: &mut Connection,
     source: MarketSource,
@@ -243,7 +243,7 @@ async fn insert(
         Times { opens_at, bets_close_at: bets_close_at(source, opens_at, deadline), deadline };
     let question = criteria.question(&times);
     let description = match new.words {
-        // The text says what the criteria say, whatever the operator's words say.
+        // The text contains the criteria's question, whatever the operator's words.
         Some(words) if !words.is_empty() && words != question => format!("{words} — {question}"),
         Some(_) | None => question,
     };

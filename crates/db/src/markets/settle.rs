@@ -45,7 +45,7 @@ pub struct SettledMarket {
 /// settled already, or nothing decides it yet: a repeated call pays nothing twice.
 ///
 /// # Errors
-/// [`Refusal::MarketPaused`] or [`Refusal::ArenaPaused`] while an operator holds what is decided.
+/// [`Refusal::MarketPaused`] or [`Refusal::ArenaPaused`] during a pause of the market or the arena.
 pub async fn settle(conn: &mut Connection, id: MarketId) -> DbResult<Option<SettledMarket>> {
     tx::run(conn, None, async |conn| {
         let market = locked_market(conn, id).await?;
@@ -75,17 +75,17 @@ async fn deciding_side(conn: &mut Connection, id: MarketId) -> DbResult<Option<S
     Ok(side.flatten())
 }
 
-/// Who calls a market off.
+/// The actor who voids a market.
 #[derive(Debug, Clone, Copy)]
 pub enum VoidBy<'a> {
-    /// An operator, who may do it to any market that is not settled.
+    /// An operator, for any market that is not settled.
     Operator(&'a Operator),
     /// The oracle, whose sources have not answered for too long.
     Patience(&'a EconomyRules),
 }
 
 /// Calls a market off: the living get their stakes back. With an audit row, in one transaction.
-/// Research has no open stakes: what a wrong answer lost stays lost.
+/// Research has no open stakes: the stakes of wrong answers stay lost.
 ///
 /// # Errors
 /// [`Refusal::MarketSettled`] for one that is settled; for [`VoidBy::Patience`] also while there is
@@ -137,7 +137,7 @@ enum Ending {
 }
 
 impl Ending {
-    /// What the market's row says from then on.
+    /// The final values of the market's row.
     fn apply(&self, market: &mut Market) {
         match self {
             Ending::Decided(side) => {
@@ -227,8 +227,7 @@ async fn close(
 
 type Work = Vec<(Locked, Vec<Movement>)>;
 
-/// Each bet's closing movement on its wallet, in ascending order of bots, and what it adds to the
-/// bot's totals.
+/// Each bet's closing movement on its wallet, in ascending order of bots, and its change of the bot's totals.
 fn closing_entries(
     open: &[OpenBet],
     settlement: &MarketSettlement,
@@ -248,7 +247,7 @@ fn closing_entries(
     Ok((work, ended))
 }
 
-/// Whether every wallet can hold what it is paid.
+/// Whether every wallet stays in range with its payout.
 fn fits(
     open: &[OpenBet],
     settlement: &MarketSettlement,
@@ -336,8 +335,8 @@ pub(super) async fn conclude(
     reached(changed, 1, format_args!("market {} is gone", market.id))
 }
 
-/// The bettors of one settlement whose post is written: those with the largest stakes. Everybody
-/// else's payout is told by its entry, and a feed of ten thousand lines tells nothing.
+/// The bettors of one settlement whose post is written: those with the largest stakes. The entries
+/// show all other payouts, and a feed of ten thousand lines would be useless.
 const POSTS_MAX: usize = 100;
 
 /// Posts for the largest bettors, and the events.

@@ -1,4 +1,4 @@
-//! Which two prices decide a prediction, and what becomes of one whose prices nobody tells.
+//! The two prices that decide a prediction, and the result if they are missing.
 
 use std::collections::HashMap;
 
@@ -14,9 +14,9 @@ use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::prices;
 
-/// The time and the prices that the judgements of one transaction share, as each was first read: most
-/// predictions of a batch began and end with the same samples. What is recorded meanwhile counts the next
-/// time.
+/// The time and the prices that the judgements of one transaction share, as first read: most
+/// predictions of a batch begin and end with the same samples. Later records count in the next
+/// call.
 pub(super) struct SharedReads {
     pub(super) now: Timestamp,
     /// By source, time and how far the rules look.
@@ -46,7 +46,7 @@ impl SharedReads {
     }
 }
 
-/// What is to be done with a prediction now.
+/// The next step for a prediction.
 pub(super) enum Judgement {
     Decided(Judged),
     /// A sample may still be taken in time.
@@ -63,9 +63,8 @@ pub(super) struct Judged {
     pub(super) unpriced: Option<Unpriced>,
 }
 
-/// Looks for a prediction's two prices: at its own source first, whose samples or history decide; and
-/// where that is silent for longer than the grace period, at the other real sources, start and end of
-/// the same one.
+/// Finds a prediction's two prices: first of its own source, by samples or history; if that has
+/// none within the grace period, of the other real sources, start and end of the same one.
 pub(super) async fn judge(
     conn: &mut Connection,
     reads: &mut SharedReads,
@@ -76,7 +75,7 @@ pub(super) async fn judge(
     let Open { prediction, rules, .. } = &open;
     let first_due = prediction::start_due(prediction.created_at, rules);
     let in_time = rules.in_time_seconds();
-    // Once given, a start price stays, whatever sample arrives late.
+    // Once set, a start price stays, even if an earlier sample arrives late.
     let start = match open.start {
         start @ Some(_) => start,
         None => prices::first_taken(conn, first_due, first_due.plus_seconds(in_time)).await?,
@@ -164,9 +163,9 @@ async fn pair(
     })
 }
 
-/// What there is within the grace period once nobody tells more: a price that came late is better than
-/// none. The own source comes first; then that other one whose pair began first, real ones before
-/// invented ones. Beside a real source of its own a prediction is judged by real ones alone.
+/// The prices within the grace period, once no source will have more: a late price is better than none. The own
+/// source comes first; then the other one whose pair began first, real ones before simulated ones. A prediction
+/// with a real source is judged only by real ones.
 async fn last_resort(
     conn: &mut Connection,
     own: Option<PriceSample>,
@@ -214,5 +213,5 @@ async fn nearest(conn: &mut Connection, at: Timestamp) -> DbResult<Option<PriceS
     prices::first_taken(conn, at, at.plus_seconds(LEAN_SECONDS)).await
 }
 
-/// How far the nearest prices may lie that tell how a void prediction leaned.
+/// How far away the nearest prices may be for the likely result of a void prediction.
 const LEAN_SECONDS: i64 = 86_400;

@@ -40,11 +40,11 @@ pub struct Settled {
     pub bot_id: BotId,
     pub status: PredictionStatus,
     pub payout: Money,
-    /// Of one that is void because no source told its prices: how it leaned.
+    /// For one that is void because no source had its prices: its likely result.
     pub unpriced: Option<Unpriced>,
 }
 
-/// A prediction that is void because no source told its prices.
+/// A prediction that is void because no source had its prices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unpriced {
     pub direction: Direction,
@@ -53,42 +53,43 @@ pub struct Unpriced {
     pub would_have: Option<PredictionStatus>,
 }
 
-/// A price that a prediction waits for and that only its source's history can tell.
+/// A price that a prediction waits for and that only its source's history can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Want {
-    /// `None` while no source is the prediction's own: the first real one that tells it will be.
+    /// `None` while the prediction has no source: the first real one with a price becomes its own.
     pub source: Option<PriceSource>,
-    /// Whether another real source may tell it in its own source's place.
+    /// Whether another real source may replace its own.
     pub elsewhere: bool,
     pub due: Timestamp,
     /// A later price is not the one that was due.
     pub last: Timestamp,
 }
 
-/// What came of an attempt to settle predictions.
+/// The result of an attempt to settle predictions.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
     pub settled: Vec<Settled>,
-    /// What those wait for that were put off until some history is read.
+    /// The histories that deferred predictions wait for.
     pub wants: Vec<Want>,
 }
 
-/// What becomes of a prediction whose prices nobody told until its rules give up.
+/// The result of a prediction without prices at the waiting limit of its rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MissingPrices {
     /// It waits on.
     Await,
-    /// It is void once sources have been asked for so long, without interruption, as its rules wait.
+    /// It becomes void when sources have been queried, without interruption, for the waiting limit
+    /// of its rules.
     Asked { seconds: i64 },
     /// It is void.
     Void,
 }
 
-/// Who waits for a history is looked at again after so long.
+/// The delay until a prediction that waits for a history is checked again.
 const PUT_OFF_SECONDS: i64 = 30;
 
-/// Settles those of `ids` that are open and whose prices are known, in one transaction. What is
-/// settled already, or must still wait, is passed over: a repeated call pays nothing twice.
+/// Settles those of `ids` that are open and whose prices are known, in one transaction. Predictions
+/// that are settled or must wait are skipped: a repeated call pays nothing twice.
 ///
 /// Each is judged and paid by the rules that it names; `in_force` are for rows that name none.
 ///
@@ -137,7 +138,7 @@ pub(super) struct Open {
     pub(super) start: Option<PriceSample>,
     /// Those in force when it was opened.
     pub(super) rules: Arc<EconomyRules>,
-    /// What the house set aside for it.
+    /// The amount that the house reserved for it.
     pub(super) reserved: Money,
 }
 

@@ -1,4 +1,4 @@
-//! A chunk of bots between lock and write: what the rules decide, as the rows that will travel.
+//! A chunk of bots between lock and write: the rules' decisions, as rows for COPY.
 
 use ledger_core::NewEvent;
 use ledger_core::chain::seal_onto;
@@ -19,7 +19,7 @@ use crate::sql::SqlTotal;
 #[derive(Default)]
 pub(super) struct Chunk {
     pub(super) wallets: Vec<Wallet>,
-    /// What fell to the house, a wallet each.
+    /// The house's amounts, one for each wallet.
     pub(super) burned: Vec<SqlTotal>,
     /// Entropy that was charged, a wallet each.
     pub(super) fees: Vec<SqlTotal>,
@@ -36,7 +36,7 @@ pub(super) struct Chunk {
 const ENTRY_ROW_BYTES: usize = 220;
 const METRIC_ROW_BYTES: usize = 140;
 
-/// A chunk of which some rows were decided on. Rows are decided on while Postgres locks the next ones.
+/// A chunk with decisions for some rows. Rows are decided on while Postgres locks the next ones.
 pub(super) struct Deciding<'a> {
     tick: &'a Tick,
     rules: EconomyRules,
@@ -48,7 +48,7 @@ pub(super) struct Deciding<'a> {
 }
 
 impl<'a> Deciding<'a> {
-    /// Has room for `bots`; more may come.
+    /// Allocates for `bots`; more may follow.
     pub(super) fn new(tick: &'a Tick, rules: &EconomyRules, bots: usize) -> Deciding<'a> {
         Deciding {
             tick,
@@ -67,7 +67,7 @@ impl<'a> Deciding<'a> {
         }
     }
 
-    /// Decides on the next wallet that is locked.
+    /// Decides on the next locked wallet.
     pub(super) fn add(&mut self, row: &Row) -> DbResult<()> {
         let Deciding { tick, chunk, .. } = self;
         let locked = Columns::of(row).locked().map_err(DbError::Corrupt)?;
@@ -87,7 +87,7 @@ impl<'a> Deciding<'a> {
             }
         }
         let fee = match (tick.enforcement, outcome.fate) {
-            // What a liquidation takes is no fee.
+            // The amount of a liquidation is not a fee.
             (Enforcement::Enforce, Fate::Liquidated) => 0,
             _ => i128::from(outcome.fee.units()),
         };

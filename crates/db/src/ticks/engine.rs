@@ -1,4 +1,4 @@
-//! One chunk of a tick in one transaction, on a connection of its own.
+//! One chunk of a tick in one transaction, on its own connection.
 
 use futures_util::future::{join, join3};
 use futures_util::{SinkExt, TryStreamExt};
@@ -18,8 +18,8 @@ use crate::sql::SqlTotal;
 
 /// The ticker's own connection, with its statements prepared.
 ///
-/// After any error the connection is thrown away: a COPY that was refused in the middle of a
-/// pipeline leaves it out of step with the server.
+/// After any error the connection is discarded: a COPY refused inside a pipeline leaves it out of
+/// sync with the server.
 pub struct TickEngine {
     database: Database,
     session: Option<Session>,
@@ -27,7 +27,7 @@ pub struct TickEngine {
 
 struct Session {
     client: Client,
-    /// Behind a pooler they are those of the present transaction.
+    /// Behind a pooler they belong to the present transaction.
     statements: Statements,
     pooled: bool,
 }
@@ -71,8 +71,8 @@ impl TickEngine {
                 Ok(report)
             }
             Err(error) => {
-                // Lets go of the locks at once. Whether it works or not, the session ends here and
-                // Postgres rolls back what it left open.
+                // Lets go of the locks at once. In any case the session ends here and Postgres rolls back an open
+                // transaction.
                 let _ = session.client.batch_execute("ROLLBACK").await;
                 Err(ChunkError { bots: taken, error })
             }
@@ -208,7 +208,7 @@ impl Session {
         Ok(())
     }
 
-    /// The tick's totals, and what there is to say of those who died.
+    /// The tick's totals, and the posts about bots that died.
     async fn conclude(&self, tick: &Tick, chunk: &Chunk) -> DbResult<()> {
         let count = |len: usize| i64::try_from(len).unwrap_or(i64::MAX);
         let ticked = count(chunk.report.bots);
@@ -323,10 +323,10 @@ pub struct Prepared(Vec<Chunk>);
 
 #[doc(hidden)]
 impl TickEngine {
-    /// Decides a whole tick and keeps what it would write, writing nothing.
+    /// Decides a whole tick and returns the rows, without writing.
     ///
     /// # Errors
-    /// When Postgres cannot be asked: see [`DbError`].
+    /// If Postgres does not answer: see [`DbError`].
     pub async fn prepare(
         &mut self,
         tick: &Tick,
@@ -354,7 +354,7 @@ impl TickEngine {
     /// locking, deciding, hashing and keeping the tick's totals.
     ///
     /// # Errors
-    /// When Postgres cannot be asked: see [`DbError`].
+    /// If Postgres does not answer: see [`DbError`].
     pub async fn write_prepared(&mut self, tick: &Tick, prepared: &Prepared) -> DbResult<()> {
         let mut session = match self.session.take() {
             Some(session) => session,

@@ -1,11 +1,11 @@
-//! What a tick asks of Postgres, prepared once a connection.
+//! The statements of a tick, prepared once for each connection.
 
 use tokio_postgres::{Client, Statement};
 
 use crate::error::DbResult;
 use crate::ledger::wallet_columns;
 
-/// Declares what a tick asks, by name.
+/// Declares the statements of a tick, by name.
 macro_rules! statements {
     ($($name:ident = $text:expr;)+) => {
         pub(super) struct Statements {

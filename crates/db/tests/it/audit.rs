@@ -58,7 +58,7 @@ async fn tampered(arena: &Arena, sql: &str) -> Vec<String> {
 #[tokio::test]
 async fn one_changed_byte_in_any_column_is_named() {
     let (arena, bot) = lived_in().await;
-    // Constraints are no obstacle to who tampers.
+    // An attacker can bypass constraints.
     let owner = arena.owner_client().await;
     for constraint in [
         "sequence_starts_at_one",
@@ -145,7 +145,7 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
         ),
         ("UPDATE wallets SET head_hash = sha256('x') WHERE bot_id = {bot}", "wallet.hash"),
         ("UPDATE wallets SET status = 'DEAD' WHERE bot_id = {bot}", "wallet.status"),
-        ("UPDATE bots SET status = 'DEAD' WHERE id = {bot}", "balance of the dead"),
+        ("UPDATE bots SET status = 'DEAD' WHERE id = {bot}", "balance of a dead bot"),
         ("UPDATE predictions SET payout = payout + 1 WHERE status = 'WON'", "positions"),
         (
             "UPDATE predictions SET direction = 'DOWN' WHERE status = 'WON'",
@@ -156,7 +156,7 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
             "the prices of its samples",
         ),
         ("UPDATE predictions SET wager_amount = 9 WHERE status = 'OPEN'", "wallet.open_stake"),
-        // A sample that nobody looked at, though it was there before and came first.
+        // An unused sample, although it existed before and came first.
         (
             "INSERT INTO prices (id, source, price, provider_at) \
              SELECT -1, source, price, provider_at - interval '1 microsecond' FROM prices ORDER BY id DESC LIMIT 1",
@@ -185,7 +185,7 @@ async fn what_stands_beside_the_chains_is_held_against_them() {
             "UPDATE prices SET sampled_at = sampled_at + interval '1 hour' WHERE price = 101",
             "samples from before it was settled",
         ),
-        // What was lost comes back as if nothing had been there to decide it.
+        // A lost stake is returned as if no prices had existed.
         (
             "UPDATE predictions SET status = 'VOID', payout = wager_amount, brier = NULL WHERE status = 'WON'",
             "a verdict: both of its samples are there",
@@ -288,7 +288,7 @@ async fn fill_with_markets(arena: &Arena) -> BotId {
 #[tokio::test]
 async fn markets_are_shared_out_again_and_commitments_recomputed() {
     for (change, expected) in [
-        // One unit too much for one, one too little for the other: sums alone would not tell.
+        // One unit too much for one, one too little for the other: sums alone would not show it.
         (
             "UPDATE bets SET payout = payout + CASE WHEN bot_id = {bot} THEN 0.00000001 \
                 ELSE -0.00000001 END WHERE state = 'WON' AND side IS NOT NULL",

@@ -100,7 +100,7 @@ async fn the_reaper_liquidates_at_zero() {
         ledger_core::EconomyRules { enforcement: Enforcement::Enforce, ..arena.rules().clone() };
     let arena = arena.with_rules(rules.clone());
     let bot = arena.bot().balance("0.50").create().await;
-    // Who holds exactly the fee pays it and lives at zero until the reaper comes.
+    // A bot with exactly the fee pays it and stays alive with zero until the reaper runs.
     arena.tick(Enforcement::Enforce).await;
     let mut conn = arena.conn().await;
     assert_eq!(bots::reapable(&mut conn, 10).await.unwrap(), [bot.id]);

@@ -144,7 +144,7 @@ async fn a_key_that_is_replaced_ends_with_all_it_bought_and_leaves_the_secret() 
     rotate(&arena, &bot, 1, 1, None).await.unwrap();
     let mut conn = arena.conn().await;
     credentials::replace_api_key(&mut conn, bot.id, "$argon2id$new", "mia").await.unwrap();
-    // The secret is the bot's under the new number; what was before the rotation is over.
+    // The secret belongs to the bot with the new number; earlier credentials have ended.
     assert_eq!(standing(&arena, 1).await, Some((3, Standing::Current)));
     let bot_ref = BotRef::Id(bot.id);
     let known = credentials::login(&mut conn, &bot_ref).await.unwrap();

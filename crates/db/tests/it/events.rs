@@ -65,7 +65,7 @@ async fn what_is_behind_an_open_transaction_is_not_read() {
     open.commit().await.unwrap();
     let told = all(&arena, begin, 2).await;
     assert_eq!(told.len(), 2);
-    // Whoever stopped at the time of that look goes on with both.
+    // A reader that stopped at that time continues with both.
     let after_look = events::after(&mut conn, page.until, 10).await.unwrap();
     assert_eq!(after_look.events, told);
 }
@@ -152,7 +152,7 @@ proptest! {
     }
 }
 
-/// The oracle asks for this in each of its rounds, and nearly always there is nothing.
+/// The oracle calls this in each of its rounds, and nearly always there is nothing to delete.
 #[tokio::test]
 async fn when_no_event_is_old_enough_one_is_looked_at() {
     let arena = Arena::new().await;

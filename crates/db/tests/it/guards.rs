@@ -1,9 +1,9 @@
-//! What Postgres itself refuses, whatever the code above it does.
+//! Changes that Postgres itself refuses, independent of the code above it.
 
 use test_kit::Arena;
 use tokio_postgres::Client;
 
-/// The code of a right that somebody does not have, in every language.
+/// The code of a missing right, in every language.
 const DENIED: &str = "42501";
 
 async fn refused(client: &Client, sql: &str) -> String {
@@ -96,7 +96,7 @@ async fn broken_entries_are_refused_by_postgres() {
         let message = refused(&app, &sql).await;
         assert!(message.contains(expected), "{changes:?}: {message}");
     }
-    // The same insert without a flaw passes Postgres; only the audit sees that its hash is wrong.
+    // The same insert without a fault passes Postgres; only the audit detects its wrong hash.
     app.batch_execute(&insert(bot, &[])).await.unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! What price predictions may cost the house within an hour.
+//! The house's hourly budget for price predictions.
 
 use db::actions::{self, Placed, Placing};
 use db::predictions::{self, MissingPrices};
@@ -26,7 +26,7 @@ async fn place(arena: &Arena, bot: BotId, stake: &str) -> Result<PredictionId, D
     Ok(placed.prediction_id.unwrap())
 }
 
-/// When wagers open again, as a refusal says.
+/// When wagers open again, by a refusal.
 fn refused(outcome: Result<PredictionId, DbError>) -> Timestamp {
     match outcome {
         Err(DbError::Refused(Refusal::HouseBudget { opens_at, .. })) => opens_at,
@@ -59,7 +59,7 @@ async fn what_is_open_and_what_was_paid_within_the_hour_stay_within_the_budget()
     assert!((0..=10).contains(&opens_at.seconds_since(now)), "{opens_at}");
     place(&arena, bot, "1.00").await.unwrap();
 
-    // One is right, one is settled as lost: what is paid counts for an hour, what is lost no more.
+    // One is right, one is lost: a payout counts for an hour, a lost stake no more.
     arena.price("100.00", PriceSource::Coingecko, 1).await;
     arena.price("101.00", PriceSource::Coingecko, 12).await;
     settle(&arena, &[first]).await;
@@ -72,7 +72,7 @@ async fn what_is_open_and_what_was_paid_within_the_hour_stay_within_the_budget()
     assert_eq!(exposure(&arena).await, ("1.00000000".to_owned(), "4.00000000".to_owned()));
     place(&arena, bot, "5.00").await.unwrap();
 
-    // An hour later what was paid counts no more.
+    // An hour later the payout no longer counts.
     refused(place(&arena, bot, "4.00").await);
     let later = "UPDATE house_minted SET minute = minute - interval '62 minutes'";
     owner.batch_execute(later).await.unwrap();
@@ -125,7 +125,7 @@ async fn wagers_of_one_batch_are_admitted_one_after_the_other() {
     arena.assert_sound().await;
 }
 
-/// As many API processes, each with its own look at what is left.
+/// As many API processes, each with its own read of the remaining budget.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_at_once_never_overdraw() {
     let arena = Arena::with_pool(16).await.with_rules(budget("10.00"));

@@ -92,8 +92,8 @@ async fn a_day_later_the_key_is_free_again() {
     assert!(matches!(idempotency::recall(&mut conn, &claim).await.unwrap(), Recall::Replay(_)));
 }
 
-/// The process dies between the commit and its answer: whoever asks again, at another process, finds
-/// the answer, because it was committed with what it tells.
+/// The process crashes between the commit and its answer: a retry at another process finds the answer, because it
+/// was committed with its effects.
 #[tokio::test]
 async fn an_answer_outlives_the_process_that_never_gave_it() {
     let arena = Arena::new().await;

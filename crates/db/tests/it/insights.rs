@@ -123,7 +123,7 @@ async fn what_was_granted_is_told_apart_from_what_was_won() {
         bots::revive(&mut conn, &BotRef::Id(bot), amount, &operator(), "a test", None)
             .await
             .unwrap();
-        // What it wins is minted too, and was not granted.
+        // Its winnings are minted too, but not granted.
         solve(&arena, bot).await;
         for _ in 0..60 {
             arena.tick(Enforce).await;

@@ -1,4 +1,4 @@
-//! What went wrong is known by codes, on a server that speaks another language too.
+//! Errors are recognised by codes, also on a server with another language.
 
 use db::bots::{self, Credentials, NewBot};
 use db::error::Conflict;
@@ -101,7 +101,7 @@ async fn a_deadlock_is_known_in_german() {
     };
     let bot = arena.bot().create().await.id;
     let holder = arena.owner_client().await;
-    // The report has the wallet and wants the totals; whoever holds those wants the wallet.
+    // The report has locked the wallet and waits for the totals; their holder waits for the wallet.
     record(&database, bot).await.unwrap();
     holder
         .batch_execute(

@@ -10,7 +10,7 @@ async fn one_holds_a_lease_until_it_lapses_and_the_token_grows() {
     assert_eq!(leases::acquire(&mut conn, "oracle", "a", 0).await.unwrap(), Some(first));
     let second = leases::acquire(&mut conn, "oracle", "b", 60).await.unwrap().unwrap();
     assert!(second > first);
-    // Who lost it cannot give it up for the other.
+    // The former holder cannot release it for the other.
     leases::release(&mut conn, "oracle", "a").await.unwrap();
     assert_eq!(leases::acquire(&mut conn, "oracle", "a", 60).await.unwrap(), None);
     leases::release(&mut conn, "oracle", "b").await.unwrap();
@@ -68,7 +68,7 @@ async fn a_cooldown_outlives_the_process_and_only_grows() {
     leases::cool_down(&mut conn, source, 2, 1).await.unwrap();
     let still = leases::cooldown(&mut conn, source).await.unwrap().unwrap();
     assert_eq!((still.until, still.strikes), (long.until, 2));
-    // An answer that was under way when the source asked for peace ends nothing.
+    // An answer from before the requested wait does not end it.
     leases::clear_cooldown(&mut conn, source).await.unwrap();
     let kept = leases::cooldown(&mut conn, source).await.unwrap();
     assert_eq!(kept, Some(still));
@@ -91,7 +91,7 @@ async fn refusals_of_one_moment_are_one_strike() {
     for round in 1..=3 {
         let at_once = futures_util::future::join_all((0..6).map(|_| refused(120))).await;
         assert_eq!(at_once, [round; 6]);
-        // One that asks for longer is obeyed all the same.
+        // A longer requested wait still applies.
         assert_eq!(refused(9_000).await, round);
         let mut conn = arena.conn().await;
         let kept = leases::cooldown(&mut conn, source).await.unwrap().unwrap();

@@ -64,7 +64,7 @@ async fn a_chain_verifies_and_goes_on_from_what_was_verified() {
     assert_eq!((first.head.sequence, first.first_fault), (4, None));
     assert!(first.complete && first.length == 4);
     arena.tick(Enforcement::Enforce).await;
-    // What was verified is not read again: a change in it is not found until it is verified anew.
+    // The verified part is not read again: a change in it is found only when it is verified again.
     let owner = arena.owner_client().await;
     let change = "SET session_replication_role = replica; \
                   UPDATE ledger SET reference = 'TICK:9' WHERE sequence = 2";
@@ -134,7 +134,7 @@ async fn progress_that_never_reached_the_end_is_not_believed_for_ever() {
         let fault = found.first_fault.map(|fault| fault.sequence);
         assert_eq!(fault, (!believed).then_some(2), "{times}");
     }
-    // Going on does not make younger what was verified before; beginning anew does.
+    // Continuing does not renew the time of the verified part; starting again does.
     let age = async || {
         let ask = "SELECT begun_at < clock_timestamp() - interval '5 days', \
                           touched_at < clock_timestamp() - interval '1 hour' FROM verified_heads";

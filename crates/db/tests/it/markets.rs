@@ -116,7 +116,7 @@ async fn nobody_right_or_void_means_stakes_back_and_no_bounty() {
     assert_eq!((called_off.market.status, called_off.paid), (MarketStatus::Void, false));
     assert_eq!(balance(&arena, bot).await, "10.00000000");
     arena.assert_sound().await;
-    // What is settled stays settled, whoever asks.
+    // A settled market does not change.
     for id in [wrong.id, void.id] {
         let again = markets::void(&mut conn, id, "again", by, None).await;
         assert!(matches!(again, Err(DbError::Refused(Refusal::MarketSettled { .. }))), "{again:?}");
@@ -261,7 +261,7 @@ async fn evidence_decides_once_and_failures_are_kept_and_put_off() {
 #[tokio::test]
 async fn a_market_opens_under_the_present_rule_and_its_question_says_it() {
     let arena = Arena::new().await;
-    // What is asked for names no rule, as an operator's request may.
+    // The request names no rule, like an operator's may.
     let market = arena.market(MarketSource::News).await;
     let kept = serde_json::to_value(&market.criteria).unwrap();
     assert_eq!(kept["published"], "AFTER_BETS_CLOSE");
@@ -269,7 +269,7 @@ async fn a_market_opens_under_the_present_rule_and_its_question_says_it() {
     let (after, _) = headlines_between(&market.times());
     let words = after.datetime().format("published after %Y-%m-%d %H:%M:%S UTC and by ");
     assert!(market.description.contains(&words.to_string()), "{}", market.description);
-    // One that was opened before keeps what its criteria say.
+    // An earlier market keeps its criteria.
     let owner = arena.owner_client().await;
     let old = "UPDATE markets SET criteria = criteria - 'published' WHERE id = $1";
     owner.execute(old, &[&market.id.0]).await.unwrap();
@@ -285,7 +285,7 @@ async fn ask_in_vain(arena: &Arena, market: MarketId, seconds: i64) {
     assert_eq!(recorded.unwrap(), Recorded::Undecided);
 }
 
-/// What comes of giving a market up, where these rules are in force.
+/// The result of giving a market up with these rules in force.
 async fn give_up(
     arena: &Arena,
     market: MarketId,

@@ -113,7 +113,7 @@ async fn a_pause_is_told_twice_and_written_once() {
     assert_eq!(actions, ["RESUME_ARENA", "PAUSE_ARENA"]);
 }
 
-/// Wagers and ticks race a pause: whatever was committed was committed before the pause answered.
+/// Wagers and ticks race a pause: all commits happened before the pause returned.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_moves_once_a_pause_has_answered() {
     let arena = Arc::new(Arena::with_pool(40).await);
@@ -252,7 +252,7 @@ async fn a_paused_market_takes_nothing_pays_nothing_and_loses_nothing() {
     assert_eq!(markets::due(&mut conn, &[], 10).await.unwrap(), [market]);
     arena.decide(market, Side::Yes).await;
     assert_eq!(pause_in(markets::settle(&mut conn, market).await).reason, "a typo");
-    // Nothing is left to do for it, so it holds up nobody.
+    // Nothing is left to do for it, so it delays no other.
     assert_eq!(markets::due(&mut conn, &[], 10).await.unwrap(), []);
     let set = pauses::set_market(&mut conn, market, Wanted::Running, &ada(), "", None).await;
     assert!(set.unwrap().changed);

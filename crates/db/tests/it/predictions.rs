@@ -99,7 +99,7 @@ async fn outcome(arena: &Arena, id: PredictionId) -> predictions::Outcome {
     predictions::settle(&mut *arena.conn().await, &[id], arena.rules(), Void).await.unwrap()
 }
 
-/// Keeps what a source's history tells: prices at seconds from now, of the span between two others.
+/// Stores a source's history: prices at seconds from now, of the span between two others.
 async fn told(
     arena: &Arena,
     source: PriceSource,
@@ -130,7 +130,7 @@ async fn the_start_is_the_first_price_after_the_lag() {
     let rules = EconomyRules { sample_lag_seconds: 60, ..quick() };
     let arena = Arena::new().await.with_rules(rules);
     let (bot, id) = place(&arena, "2.00").await;
-    // The provider's average is catching up with what everybody saw: not the start.
+    // The provider's average follows prices that were already public: not the start.
     arena.price("90.00", COINGECKO, 5).await;
     arena.price("95.00", COINGECKO, 58).await;
     assert_eq!(

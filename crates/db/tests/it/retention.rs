@@ -1,4 +1,4 @@
-//! What is forgotten by age, and what never is.
+//! Data that is deleted by age, and data that never is.
 
 use db::bots::BotRef;
 use db::retention::{drop_oldest_metrics, forget_evidence};

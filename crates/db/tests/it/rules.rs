@@ -1,4 +1,4 @@
-//! What was opened under some rules is settled by them, whatever the settings say by then.
+//! Positions are settled by the rules of their start, even after a change of settings.
 
 use db::predictions::{self, PredictionFilter};
 use db::ticks::{self, Due, Selection, TickEngine};

@@ -1,4 +1,4 @@
-//! The cap on what a bot's thinking costs a day, held by one statement however many ask at once.
+//! The daily limit of a bot's model calls, kept by one statement for any number of concurrent requests.
 
 use db::schedules::{self, Allowance, LlmReservation};
 use ledger_core::{BotId, Money};
@@ -64,7 +64,7 @@ async fn the_real_cost_takes_the_reservations_place() {
     let arena = Arena::new().await;
     let bot = scheduled(&arena).await;
     let one = granted(reserve(&arena, bot, "0.50", "1.00").await);
-    // The runner of this one never says what it cost: it stays as it was set aside.
+    // The runner of this one never reports the cost: the reserved amount stays.
     granted(reserve(&arena, bot, "0.10", "1.00").await);
     let mut conn = arena.conn().await;
     let settled = schedules::settle_llm(&mut conn, &one, money("0.00012345")).await;

@@ -62,7 +62,7 @@ async fn looking_waits_for_nobody_and_holds_up_nobody() {
         .unwrap();
     let found = standings(&arena, 10).await;
     assert_eq!((ids(&found), found[0].wealth), (vec![bot], 100_000_000_000));
-    // And the other way round: a look that goes on for long, while everybody is charged.
+    // And the other way round: a long-running query, while all bots are charged.
     let looking = arena.owner_client().await;
     owner.batch_execute("ROLLBACK").await.unwrap();
     looking.batch_execute("BEGIN; SELECT count(balance + open_stake) FROM wallets").await.unwrap();

@@ -178,7 +178,7 @@ async fn tickers_share_a_tick_and_nobody_is_charged_twice() {
     while let Some(count) = tickers.join_next().await {
         ticked += count.unwrap();
     }
-    // What one skipped because another held it was ticked by that other, or comes now.
+    // Bots that one skipped because they were locked were ticked by the other, or come now.
     let mut engine = TickEngine::connect(arena.database()).await.unwrap();
     let rest = Selection::Waiting { after: BotId(i64::MIN), limit: 100 };
     ticked += engine.apply(&tick, arena.rules(), &rest).await.unwrap().bots;

@@ -1,4 +1,4 @@
-//! What only a Postgres of a test's own can show: TLS with real certificates, and a standby.
+//! Tests that need their own Postgres: TLS with real certificates, and a standby.
 
 use db::{Database, DatabaseConfig, DbError};
 use test_kit::servers::{Authority, PostgresServer};
@@ -10,7 +10,7 @@ async fn reached(url: &str) -> Result<bool, String> {
     let database = Database::connect(config).await;
     let database = database.map_err(|error| error.to_string())?;
     database.ping().await.map_err(|error| error.to_string())?;
-    // What the ticker copies over is a connection of its own.
+    // The ticker's COPY has its own connection.
     let beside = database.dedicated().await.map_err(|error| error.to_string())?;
     let large = "SELECT ssl, length(repeat('x', 3000000)), repeat('x', 3000000) \
                    FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
@@ -46,7 +46,7 @@ async fn what_is_encrypted_and_who_is_believed_is_as_libpq_has_it() {
         let found = reached(&server.url(host, &parameters)).await;
         match (&found, expected) {
             (Ok(found), Ok(expected)) => assert_eq!(*found, expected, "{host} {parameters}"),
-            // What the machine trusts, if anything, is another CA.
+            // The machine trusts another CA, if any.
             (Err(_), Err("ssl")) => {}
             (Err(said), Err(expected)) => {
                 assert!(said.contains(expected), "{host} {parameters}: {said}");

@@ -60,7 +60,7 @@ async fn a_dry_run_keeps_nothing_and_costs_what_it_would() {
     arena.assert_sound().await;
 }
 
-/// A wager locks its wallet and somebody else its market, each wants what the other has: Postgres ends one
+/// A wager locks its wallet and another transaction its market, and each waits for the other: Postgres ends one
 /// of the two.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_loses_a_deadlock_tries_again() {
@@ -69,7 +69,7 @@ async fn whoever_loses_a_deadlock_tries_again() {
     let market = arena.market(MarketSource::News).await.id;
     let mut holder = arena.owner_client().await;
     let hold = holder.transaction().await.unwrap();
-    // Whoever has waited for so long looks for a deadlock and ends itself; the holder never does.
+    // The session that has waited this long checks for a deadlock and ends itself; the holder never does.
     hold.batch_execute("SET LOCAL deadlock_timeout = '1min'; SELECT FROM wallets FOR UPDATE")
         .await
         .unwrap();

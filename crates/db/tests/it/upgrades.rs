@@ -17,7 +17,7 @@ use crate::migrations::{comparable, schema_dump};
 const SCHEMA_13: &str = include_str!("../data/schema_13.sql");
 const MIGRATIONS_13: usize = 13;
 
-/// What no migration may change: entries, balances, positions and what was promised.
+/// Data that no migration may change: entries, balances, positions and commitments.
 async fn substance(owner: &Client) -> Vec<String> {
     let rows = owner
         .query(

@@ -25,9 +25,9 @@ pub(crate) const ABOUT: About = About {
 labelled! {
     /// Which headlines count, and how they are read.
     HeadlineRule {
-        /// Those published after bets closed and by the deadline; only a date of publication counts. What
-        /// cannot be read in full keeps the market from resolving NO, and so does a list whose end does not
-        /// reach back to the close of bets.
+        /// Those published after bets closed and by the deadline; only a date of publication
+        /// counts. The market cannot resolve NO if an item was not read in full, or if the list
+        /// does not reach back to the close of bets.
         AfterBetsClose = "AFTER_BETS_CLOSE",
     }
 }
@@ -39,9 +39,9 @@ labelled! {
 pub struct HeadlineCriteria {
     /// What must appear.
     pub keyword: Keyword,
-    /// Set by the arena at the opening, whatever is asked for: a market keeps the rule under which it
-    /// was opened. Markets that were opened before there were such rules have none: there, headlines
-    /// count from the opening on, and what cannot be read is passed over.
+    /// Set by the arena at the opening; the request's value is ignored. A market keeps its rule.
+    /// Older markets have none: there, headlines count from the opening on, and unreadable items
+    /// are skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<HeadlineRule>,
 }

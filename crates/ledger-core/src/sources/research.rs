@@ -8,7 +8,8 @@ use crate::money::Money;
 
 pub(crate) const ABOUT: About = About {
     name: "Research",
-    about: "A question with one answer, fixed before anybody could try. Whoever is right first is paid at once.",
+    about: "A question with one answer, fixed before the market opens. The first right answer is paid at \
+        once.",
     takes: Taking::Answer,
     least_seconds: LIFE_LEAST,
     most_seconds: LIFE_MOST,

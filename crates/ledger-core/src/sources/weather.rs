@@ -1,4 +1,4 @@
-//! Weather: the temperature of a city, as Open-Meteo tells it.
+//! Weather: the temperature of a city, from Open-Meteo.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ const QUARTER_HOUR_MICROS: i64 = 900_000_000;
 
 pub(crate) const ABOUT: About = About {
     name: "Weather",
-    about: "Decided by the temperature that Open-Meteo tells at the deadline.",
+    about: "Decided by Open-Meteo's temperature at the deadline.",
     takes: Taking::Bet,
     // The instant that decides lies up to a quarter of an hour before the deadline.
     least_seconds: (
@@ -147,8 +147,8 @@ impl Question for TemperatureCriteria {
     }
 }
 
-/// The instant whose temperature decides: the last full quarter of an hour by the deadline, which
-/// is how finely the source knows the weather.
+/// The instant whose temperature decides: the last full quarter of an hour by the deadline, the
+/// resolution of the source.
 pub fn weather_instant(deadline: Timestamp) -> Timestamp {
     let micros = deadline.micros();
     Timestamp::from_micros(micros - micros.rem_euclid(QUARTER_HOUR_MICROS)).unwrap_or(deadline)

@@ -13,7 +13,7 @@ fn posting(entry_type: EntryType, amount: Money) -> Posting {
     Posting { entry_type, amount, reference: Reference::new("TICK:1").unwrap() }
 }
 
-/// A sound chain with a grant and then fees of the given units.
+/// A valid chain with a grant and then fees of the given units.
 fn chain(fees: &[u16]) -> Vec<Entry> {
     let mut head = Head::empty(BotId(3));
     let mut scratch = Vec::new();

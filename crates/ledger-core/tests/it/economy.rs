@@ -16,7 +16,7 @@ fn only(outcome: &economy::TickOutcome) -> economy::Movement {
     movement.clone()
 }
 
-/// Ticks until the bot dies, in fact or in its shadow; how many ticks it outlived.
+/// Ticks until the bot dies, really or by its shadow balance; returns the number of ticks it survived.
 fn lifespan(mut wallet: Wallet, rules: &EconomyRules, productive_every: usize) -> Option<i64> {
     for tick in 1..100_000 {
         let number = TickNumber(tick);

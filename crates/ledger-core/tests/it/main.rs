@@ -1,4 +1,4 @@
-//! The rules, held to published vectors and to properties that must hold for every input.
+//! The rules, tested against published vectors and properties that must hold for every input.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod chain;

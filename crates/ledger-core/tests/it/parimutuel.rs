@@ -112,7 +112,7 @@ proptest! {
         }
         for (bet, share) in bets.iter().zip(&division.shares) {
             let sound = match share {
-                // Whoever is right gets at least the stake back: the pool holds all of them.
+                // Each winner gets at least the stake back: the pool contains all stakes.
                 Share::Won(units) => right(bet) && *units >= i128::from(bet.stake.money().units()),
                 Share::Lost => division.paid && bet.side == Side::No && !bet.owner_dead,
                 Share::Refunded => !division.paid && !bet.owner_dead,

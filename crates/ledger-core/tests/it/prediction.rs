@@ -40,7 +40,7 @@ fn sample(seconds: i64, price: &str, source: PriceSource) -> PriceSample {
 
 const GECKO: PriceSource = PriceSource::Coingecko;
 
-/// What is found of a price that was due at second 1000.
+/// The result for a price that was due at second 1000.
 fn find(taken: Option<i64>, read_until: Option<i64>, told: Option<i64>) -> Option<Option<i64>> {
     let price = |seconds| sample(seconds, "100.00", GECKO);
     let known =
@@ -57,14 +57,14 @@ fn a_sample_in_time_decides_and_history_where_there_was_none() {
     assert_eq!(find(None, None, None), None, "it may still be taken");
     assert_eq!(find(Some(1000), None, None), Some(Some(1000)));
     assert_eq!(find(Some(1120), None, None), Some(Some(1120)));
-    // Too late to be the one that was due, until history has said that there is no earlier one.
+    // Too late to be the due one, until the history shows that there is no earlier one.
     assert_eq!(find(Some(1121), None, None), None);
     assert_eq!(find(Some(1121), Some(1100), None), None);
     assert_eq!(find(Some(1121), Some(1300), Some(1060)), Some(Some(1060)));
     assert_eq!(find(Some(1121), Some(1300), Some(1121)), Some(Some(1121)));
-    // A sample in time is not set aside by what history tells later.
+    // A sample in time takes precedence over later prices from the history.
     assert_eq!(find(Some(1090), Some(1300), Some(1010)), Some(Some(1090)));
-    // What lies beyond the part that was read may have something before it.
+    // A price after the part that was read may not be the first.
     assert_eq!(find(None, Some(1300), Some(1300)), None);
     assert_eq!(find(None, Some(2801), None), Some(None));
     assert_eq!(find(None, Some(2801), Some(2800)), Some(Some(2800)));
@@ -113,7 +113,7 @@ proptest! {
         let stake = rules.stake(Money::from_units(units).unwrap()).unwrap();
         let end = prediction::settle(&open(stake), verdict, owner, &rules).unwrap();
         let movement = &end.movement;
-        // Stake in, plus what the house made, is what came back, plus what fell to the house.
+        // Stake plus minted amount equals payout plus burned amount.
         let paid_in = units + movement.minted().units();
         let paid_out = movement.posting.amount.units() + movement.burned().units();
         prop_assert_eq!(paid_in, paid_out);

@@ -67,7 +67,7 @@ fn every_chain_verifies_and_can_be_sealed_again() {
                 amount: entry.amount,
                 reference: entry.reference.clone(),
             };
-            // A revival is sealed for the dead and makes them living.
+            // A revival is sealed for a dead bot and makes it alive.
             let (sealed, next) =
                 seal(&head, status, posting, entry.recorded_at, &mut scratch).unwrap();
             assert_eq!(&sealed, entry);

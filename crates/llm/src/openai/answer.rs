@@ -1,7 +1,7 @@
-//! What a server says on the wire: the text, why it ended, what it used, or an error in their place.
+//! A server's answer: the text, why it ended, its usage, or an error instead.
 //!
-//! Servers differ more than the protocol's name promises. Nothing here is believed because it is
-//! there: figures have to add up, and thinking is never taken for the answer.
+//! Servers differ more than the protocol's name promises. Values are checked: figures must add up, and thinking
+//! is never taken for the answer.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -29,8 +29,7 @@ struct Choice {
     error: Option<Value>,
 }
 
-/// `reasoning` and `reasoning_content` are not the answer, whatever is missing. They show that the
-/// model has worked.
+/// `reasoning` and `reasoning_content` are never the answer. They show that the model has worked.
 #[derive(Deserialize)]
 struct Message {
     content: Option<Content>,
@@ -73,7 +72,7 @@ enum Part {
     },
 }
 
-/// What the model wrote, and why it stopped.
+/// The model's text, and why it stopped.
 pub(super) struct Said {
     pub(super) text: String,
     pub(super) finish: Finish,
@@ -96,7 +95,7 @@ impl ChatAnswer {
         self.error.as_ref().filter(is_error).or_else(inner).or_else(whole)
     }
 
-    /// Whether a model wrote something, be it an answer or not.
+    /// Whether a model wrote anything, an answer or not.
     pub(super) fn shows_work(&self) -> bool {
         let choices = self.choices.iter().flatten();
         let mut messages = choices.filter_map(|choice| choice.message.as_ref());
@@ -134,8 +133,8 @@ impl ChatAnswer {
         Some(Said { text, finish })
     }
 
-    /// The model that answered, by the name under which it has a price: `None` if the answer names
-    /// none, or a dated version of the one that was asked, which is billed as what was asked.
+    /// The model that answered, by the name under which it has a price: `None` if the answer names none, or a
+    /// dated version of the requested one, which has the same price.
     pub(super) fn served_in_place_of(&self, asked: &str) -> Option<String> {
         let name = self.model.as_ref()?.as_str()?.trim();
         let is_name = !name.is_empty()
@@ -145,16 +144,16 @@ impl ChatAnswer {
         (is_name && !is_the_same()).then(|| name.to_owned())
     }
 
-    /// What the call used, if the figures can be true. `wrote` says whether there is a text.
+    /// The call's usage, if the figures are plausible. `wrote`: whether there is a text.
     pub(super) fn tokens(&self, wrote: bool) -> Option<Tokens> {
         let tokens = add_up(self.usage.as_ref()?)?;
-        // No prompt is empty, and no text comes from nowhere: some servers say zero for "unknown".
+        // A prompt is never empty, and a text needs tokens: some servers send zero for "unknown".
         (tokens.input > 0 && (tokens.output > 0 || !wrote)).then_some(tokens)
     }
 }
 
 impl Part {
-    /// Its text, or its refusal; neither of thinking, of images, of whatever comes next.
+    /// Its text, or its refusal; not thinking, images or other parts.
     fn sort(self) -> (Option<String>, Option<String>) {
         match self {
             Part::Text(text) => (Some(text), None),
@@ -181,9 +180,9 @@ fn is_date(suffix: &str) -> bool {
     digits == 8 && (date.len() == 8 || is_split)
 }
 
-/// Where the parts contradict the total, the total decides: it is what is billed. Which part is
-/// wrong is told by what the difference is equal to. Some servers leave thinking out of the
-/// output, or what was cached out of the input, and some count them twice.
+/// Where the parts contradict the total, the total decides: it is what is billed. The value of the difference
+/// identifies the wrong part. Some servers leave thinking out of the output, or what was cached out of the input,
+/// and some count them twice.
 fn add_up(usage: &Value) -> Option<Tokens> {
     let at = |names: &[&str]| {
         names.iter().find_map(|name| {
@@ -210,7 +209,7 @@ fn add_up(usage: &Value) -> Option<Tokens> {
         (Some(input), Some(output), Some(total)) => {
             by_total([input, output], [cached, reasoning], total)
         }
-        // Without a total, parts that exceed what they are part of were counted beside it.
+        // Without a total, a part larger than its whole was counted in addition to it.
         (Some(input), Some(output), None) => (
             if cached > input { input + cached } else { input },
             if reasoning > output { output + reasoning } else { output },
@@ -231,7 +230,7 @@ fn by_total([input, output]: [u64; 2], [cached, reasoning]: [u64; 2], total: u64
         } else if missing == both {
             (input + cached, output + reasoning)
         } else {
-            // Output is the dearer part: what nobody accounts for is not made cheaper.
+            // Output is more expensive: unassigned tokens count as output.
             (input, output + missing)
         };
     }
@@ -248,8 +247,8 @@ fn by_total([input, output]: [u64; 2], [cached, reasoning]: [u64; 2], total: u64
     }
 }
 
-/// A whole number of tokens, however it is written: `12`, `12.0` or `"12"`. Whatever is negative,
-/// broken or beyond all measure is none.
+/// A whole number of tokens, however it is written: `12`, `12.0` or `"12"`. Negative, invalid or absurdly large
+/// values count as missing.
 fn count(value: &Value) -> Option<u64> {
     let text = match value {
         Value::Number(number) => number.to_string(),
@@ -280,7 +279,7 @@ mod tests {
     fn the_total_decides_where_parts_contradict_it() {
         for (input, output, cached, reasoning, total, expected) in [
             (100, 20, 40, 5, 120, [100, 20, 40, 5]),
-            // Thinking beside the output, and the cache beside the input.
+            // Thinking in addition to the output, and the cache in addition to the input.
             (100, 20, 0, 300, 420, [100, 320, 0, 300]),
             (100, 20, 900, 0, 1020, [1000, 20, 900, 0]),
             (100, 20, 900, 300, 1320, [1000, 320, 900, 300]),
@@ -288,7 +287,7 @@ mod tests {
             (100, 320, 0, 300, 120, [100, 20, 0, 20]),
             (1000, 20, 900, 0, 120, [100, 20, 100, 0]),
             (1900, 620, 900, 300, 1320, [1000, 320, 900, 300]),
-            // Nobody knows what for: the dearer part.
+            // Of unknown kind: the more expensive part.
             (100, 20, 0, 0, 150, [100, 50, 0, 0]),
             (100, 20, 0, 0, 70, [50, 20, 0, 0]),
             (100, 90, 0, 0, 70, [0, 70, 0, 0]),

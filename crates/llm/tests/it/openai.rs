@@ -240,7 +240,7 @@ async fn an_error_in_a_success_is_an_error() {
     assert_eq!(result, Err(LlmError::Failed));
     assert!(!LlmError::Failed.is_unserved());
     assert_eq!((usage.llm_calls, usage.tokens.input), (1, 30), "it is billed");
-    // What was written before the error has cost something, whatever code the error has.
+    // Text before the error has a cost, for any code of the error.
     for message in [
         r#"{"content":"{}"}"#,
         r#"{"content":[{"type":"text","text":"{"}]}"#,

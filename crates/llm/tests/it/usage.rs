@@ -7,7 +7,7 @@ use llm::{
 
 use crate::prompt;
 
-/// Uses as many tokens as it is told to, and has never heard of collecting.
+/// Uses the given number of tokens, without the collector.
 #[derive(Debug)]
 struct Fixed {
     model: &'static str,

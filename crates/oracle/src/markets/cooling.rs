@@ -1,9 +1,9 @@
-//! Who is left alone after a failure: a source, or one of the subjects that it was asked about.
+//! Cooldowns after failures: of a source, or of one of its subjects.
 //!
-//! A closed repository or a city that a service does not know says nothing about the others. A
-//! source that asks for peace does. Where either may be to blame, the subject is, until so many
-//! different ones have failed in a row that it must be the source. Forgotten with the process; what
-//! a source asked for itself is kept in Postgres, and each market's own next try in its row.
+//! A closed repository or an unknown city does not affect other subjects. A source that requests a wait does.
+//! Where either may be to blame, the subject is, until so many different ones have failed in a row that it must
+//! be the source. Lost with the process; a wait that a source requested is stored in Postgres, and each market's
+//! next try in its row.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,9 +11,9 @@ use ledger_core::Timestamp;
 use ledger_core::market::retry_seconds;
 use sources::{Feed, SourceError};
 
-/// So many subjects failing in a row are their source's failure.
+/// This many different subjects failing in a row count as a failure of their source.
 const SUBJECTS_IN_A_ROW: usize = 3;
-/// Failures of subjects are forgotten so long after their pause, in seconds.
+/// How long after their cooldown failures of subjects are kept, in seconds.
 const FORGET_SECONDS: i64 = 3_600;
 
 /// Whom an error speaks of.
@@ -23,7 +23,7 @@ enum Blame {
     Subject,
     /// The way to the answer, or its form: the source's or the subject's.
     Way,
-    /// What the answer says: the subject's, or the source's where it says so of all.
+    /// By the error: the subject's, or the source's if it concerns all subjects.
     Content,
 }
 
@@ -52,7 +52,7 @@ const fn blame(error: &SourceError) -> Blame {
     }
 }
 
-/// How long somebody is left alone after failing in a row.
+/// The cooldown after failures in a row.
 #[derive(Debug, Clone, Copy)]
 struct Pause {
     failures: i32,
@@ -70,18 +70,18 @@ impl Pause {
     }
 
     fn holds(&self, now: Timestamp) -> bool {
-        // A clock that was set back must not silence anybody for longer than the pause.
+        // A clock that was set back must not extend a cooldown.
         now < self.until && self.until.seconds_since(now) <= retry_seconds(i32::MAX)
     }
 }
 
-/// What came of a failure.
+/// The effect of a failure.
 pub(super) struct Blamed {
     pub(super) pause_seconds: i64,
     pub(super) whole_source: bool,
 }
 
-/// Who is left alone.
+/// The target of the cooldown.
 #[derive(Default)]
 pub(super) struct Cooling {
     sources: BTreeMap<&'static str, Pause>,
@@ -96,8 +96,7 @@ impl Cooling {
         self.sources.get(source).is_some_and(|pause| pause.holds(now))
     }
 
-    /// The subjects of a source about which nothing is asked now. With the empty one among them, the
-    /// source is not asked to choose.
+    /// The subjects of a source in a cooldown. If the empty one is among them, the source proposes nothing.
     pub(super) fn subjects_left_alone(&self, source: &str, now: Timestamp) -> Vec<String> {
         self.subjects
             .iter()

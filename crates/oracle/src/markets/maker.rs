@@ -1,7 +1,7 @@
 //! The market maker: keeps the places of the board taken, by weight, within the house's budget.
 //!
-//! A source that fails is left alone for a while and the others fill in. With all of them down the
-//! board runs empty, the log says why, and nothing is asked in a hurry.
+//! A source that fails is left alone for a while and the others fill in. If all of them fail, no new market
+//! opens, the log says why, and requests are not repeated in a hurry.
 
 use std::sync::Arc;
 
@@ -20,20 +20,20 @@ use crate::state::MayContinue;
 /// The most markets opened in one round.
 const OPEN_MAX: usize = 10;
 
-/// What the maker did in a round.
+/// The maker's results of a round.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stocked {
     pub opened: Vec<(MarketSource, MarketId)>,
     /// Places that stayed free.
     pub free: i64,
-    /// Sources that were asked in vain.
+    /// Sources whose requests failed.
     pub failed: Vec<&'static str>,
 }
 
 /// Fills the free places of the board.
 pub(super) async fn stock(desk: &MarketDesk, may_continue: MayContinue<'_>) -> DbResult<Stocked> {
     let mut stocked = Stocked::default();
-    // Each feed is asked in vain at most once a round.
+    // Each feed fails at most once in a round.
     let mut candidates: Vec<Arc<dyn Feed>> = desk.feeds.clone();
     let pause = db::pauses::arena(&mut *desk.database.get().await?).await?;
     if pause.is_some() {

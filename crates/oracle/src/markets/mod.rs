@@ -1,8 +1,8 @@
-//! Markets: the maker that keeps the board stocked, and the resolver that reads what decides them.
+//! Markets: the maker that opens them, and the resolver that reads their evidence.
 //!
-//! It has a rhythm of its own beside the price round, so that a slow source of one never holds up
-//! the other. Each step has an error boundary; no network call is made inside a transaction; and
-//! what decides a market is kept before anybody is paid by it.
+//! It has a separate loop from the price round, so that a slow source of one never delays the other. Each step
+//! has an error boundary; no network call is made inside a transaction; and evidence is stored before a payout
+//! uses it.
 
 mod cooling;
 mod maker;
@@ -30,7 +30,7 @@ use crate::backoff;
 use crate::round::guarded;
 use crate::state::{MayContinue, locked};
 
-/// A fetch as it is kept, with what it came to.
+/// A stored fetch, with its result.
 fn kept(evidence: Evidence, finding: Finding) -> NewEvidence {
     NewEvidence {
         url: evidence.url,
@@ -48,8 +48,7 @@ pub type Dice = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// The operating system's random numbers, fit for secrets.
 ///
-/// A draw panics where the system gives none, which ends the step that needed it: a nonce that can
-/// be guessed would be worse than no market.
+/// Panics if the system has no randomness, which ends the step: a guessable nonce would be worse than no market.
 pub fn system_dice() -> Dice {
     Arc::new(|| match getrandom::u64() {
         Ok(number) => number,
@@ -57,7 +56,7 @@ pub fn system_dice() -> Dice {
     })
 }
 
-/// What the market round works with.
+/// The state of the market round.
 pub struct MarketDesk {
     pub(crate) database: Database,
     pub(crate) cache: Cache,
@@ -75,7 +74,7 @@ impl fmt::Debug for MarketDesk {
     }
 }
 
-/// What a market round did. `None` stands for a step that failed; why is in the log.
+/// The results of a market round. `None` is a failed step; the log has the error.
 #[derive(Debug)]
 pub struct MarketReport {
     pub resolved: Option<Resolved>,
@@ -102,7 +101,7 @@ impl MarketDesk {
         self.feeds.iter().find(|feed| feed.source() == source)
     }
 
-    /// Whether a feed may be asked now: it neither asked for peace nor failed a moment ago.
+    /// Whether a feed may be queried now: it has no cooldown.
     pub(crate) async fn may_ask(&self, feed: &dyn Feed, now: Timestamp) -> DbResult<bool> {
         if self.cooling().is_source_left_alone(feed.name(), now) {
             return Ok(false);
@@ -116,12 +115,12 @@ impl MarketDesk {
         locked(&self.cooling)
     }
 
-    /// Forgets the failures of a feed and of this subject from before it was asked at `now`; what
-    /// failed beside this answer stays.
+    /// Clears the failures of a feed and of this subject from before the request at `now`; concurrent failures
+    /// stay.
     async fn answered(&self, feed: &dyn Feed, subject: &str, now: Timestamp) -> DbResult<()> {
         let failed_before = self.cooling().answered(feed.name(), subject, now);
         let mut conn = self.database.get().await?;
-        // One that is active came beside this answer: nobody is asked during it.
+        // An active one is from a concurrent failure: no requests are sent during it.
         let cooldown = db::leases::cooldown(&mut conn, feed.name()).await?;
         if cooldown.is_some_and(|cooldown| !cooldown.active) {
             db::leases::clear_cooldown(&mut conn, feed.name()).await?;
@@ -132,8 +131,8 @@ impl MarketDesk {
         Ok(())
     }
 
-    /// Leaves a feed or one of its subjects alone for a while, and says so. Answers for how many
-    /// seconds at least the source itself asked for.
+    /// Starts a cooldown of a feed or of one of its subjects, and logs it. Returns the seconds that the source
+    /// itself requested.
     async fn failed(
         &self,
         feed: &dyn Feed,
@@ -175,7 +174,7 @@ impl MarketDesk {
     }
 }
 
-/// What a source was asked about.
+/// The subject of a request to a source.
 #[derive(Debug, Clone, Copy)]
 struct About<'a> {
     /// `None` where the source itself was to choose.
@@ -184,8 +183,8 @@ struct About<'a> {
     market: Option<MarketId>,
 }
 
-/// Runs one round to its end, unless `may_continue` says no between two transactions. Never fails
-/// and never panics as a whole. What is due comes before what is new.
+/// Runs one round to its end, unless `may_continue` returns false between two transactions. Never fails
+/// and never panics as a whole. Due markets come before new ones.
 pub async fn run(desk: &MarketDesk, may_continue: MayContinue<'_>) -> MarketReport {
     let resolved = guarded("market resolver", resolver::resolve(desk, may_continue)).await;
     let stocked = guarded("market maker", maker::stock(desk, may_continue)).await;

@@ -1,4 +1,4 @@
-//! The resolver: locks what is past its deadline, reads what decides it, keeps that, and settles.
+//! The resolver: locks markets after their deadline, reads and stores their evidence, and settles them.
 
 use daemon::telemetry::chain;
 use db::markets::{Finding, Market, Recorded, SettledMarket, VoidBy};
@@ -17,7 +17,7 @@ const DUE_MAX: i64 = 50;
 /// Fetches at once.
 const FETCHES_AT_ONCE: usize = 8;
 
-/// What the resolver did in a round.
+/// The resolver's results of a round.
 #[derive(Debug, Clone, Default)]
 pub struct Resolved {
     pub locked: Vec<MarketId>,
@@ -95,7 +95,7 @@ async fn carry(
     let Some(feed) = desk.feed(market.source) else {
         return Ok(None);
     };
-    // One answer for all was asked for once; that it says no is an answer to each.
+    // One request serves all its markets; its failure is the failure of each.
     if !feed.has_one_answer_for_all() && !desk.may_ask(feed.as_ref(), now).await? {
         return Ok(None);
     }
@@ -134,8 +134,8 @@ async fn carry(
     }
 }
 
-/// `None` also when an operator has just paused the market or the arena: what decides it is kept, and
-/// decides it afterwards.
+/// `None` also when an operator has just paused the market or the arena: the stored evidence decides it
+/// afterwards.
 async fn settle(desk: &MarketDesk, id: MarketId) -> DbResult<Option<SettledMarket>> {
     let mut conn = desk.database.get().await?;
     match db::markets::settle(&mut conn, id).await {
@@ -155,8 +155,7 @@ async fn give_up(desk: &MarketDesk, market: &Market) -> DbResult<Option<SettledM
         return Ok(None);
     }
     let times = asked.times;
-    let reason =
-        format!("its source was asked {times} times and gave no answer within {patience} seconds");
+    let reason = format!("its source gave no answer to {times} requests within {patience} seconds");
     let by = VoidBy::Patience(&desk.rules);
     match db::markets::void(&mut conn, market.id, &reason, by, None).await {
         Ok(void) => Ok(Some(void)),

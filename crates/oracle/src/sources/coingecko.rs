@@ -273,7 +273,7 @@ mod tests {
             assert_eq!(&history.told, told, "{bad}");
             assert_eq!(history.problem.as_ref(), Some(problem), "{bad}");
         }
-        // Out of order: whatever comes behind it may lie anywhere.
+        // Out of order: later rows may have any time.
         let body =
             br#"{"prices":[[1771199100000,67000.5],[1771199400000,67001.25],[1771199200000,1]]}"#;
         let history = read_history(body, span()).unwrap();

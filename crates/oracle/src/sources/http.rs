@@ -1,4 +1,4 @@
-//! What sources of prices on the web have in common.
+//! Shared by price sources on the web.
 //!
 //! One request an answer: no retries, no redirects (a key would follow them), a time-out, and no more
 //! of the answer than [`ANSWER_MAX_BYTES`].
@@ -29,7 +29,7 @@ pub struct SourceConfig {
     pub api_key: Option<SecretString>,
     /// Where the operator can be found: part of the `User-Agent`.
     pub contact: String,
-    /// For the whole answer; [`TIMEOUT`] in earnest.
+    /// For the whole answer; [`TIMEOUT`] in production.
     pub timeout: Duration,
 }
 
@@ -38,9 +38,9 @@ pub struct SourceConfig {
 pub enum SetupError {
     #[error("must be an http:// or https:// URL such as {0}")]
     Url(&'static str),
-    #[error("must be printable ASCII, fit for an HTTP header")]
+    #[error("must be printable ASCII, valid in an HTTP header")]
     ApiKey,
-    #[error("must be printable ASCII such as an address or URL, fit for an HTTP header")]
+    #[error("must be printable ASCII such as an address or URL, valid in an HTTP header")]
     Contact,
     #[error("cannot be used: no HTTPS client could be made; are CA certificates installed?")]
     Client,

@@ -1,8 +1,8 @@
 //! Kraken's public trades, and its minutes for the past. Neither needs a key.
 //!
-//! The ticker names no time, so a sample is the newest trade, whose time is exact. History is one
-//! price a minute: what the last trade of that minute paid, at the minute's end. It reaches back twelve
-//! hours: no more than 720 minutes are told, the last ones, whatever is asked for.
+//! The ticker names no time, so a sample is the newest trade, whose time is exact. History is one price a minute:
+//! what the last trade of that minute paid, at the minute's end. It reaches back twelve hours: Kraken returns at
+//! most the last 720 minutes for any request.
 
 use std::collections::BTreeMap;
 
@@ -23,9 +23,9 @@ pub const DEFAULT_URL: &str = "https://api.kraken.com/0";
 const KEY_HEADER: &str = "api-key";
 const PAIR: &str = "XBTUSD";
 const MINUTE_SECONDS: i64 = 60;
-/// A little less than the 720 minutes that are told: time passes until the answer comes.
+/// A little less than the 720 minutes of the answer: time passes until it arrives.
 const REACHES_BACK_SECONDS: i64 = 700 * MINUTE_SECONDS;
-/// No more of what strangers say goes into the log.
+/// The longest part of a stranger's text in the log.
 const SAID_MAX_CHARS: usize = 100;
 
 /// The Kraken feed.
@@ -46,8 +46,8 @@ impl PriceFeed for Kraken {
     }
 
     async fn quote(&self, now: Timestamp) -> Result<Quote, FeedError> {
-        // Without a beginning it tells the last thousand trades. With one it would tell the first thousand
-        // behind it, of which the last is not the newest once more are made.
+        // Without a beginning it returns the last thousand trades. With one it would return the first thousand
+        // after it, which may not include the newest.
         let query = [("pair", PAIR)];
         let body = self.0.get(&["public", "Trades"], &query, now).await?;
         read_trades(&body, now)
@@ -66,8 +66,8 @@ impl PriceFeed for Kraken {
     }
 }
 
-/// Every answer is 200 with errors or a result, the rows under the pair's name in full and `last`; and
-/// beside either perhaps warnings. An error begins with E, a warning with W.
+/// Every answer is 200 with errors or a result, the rows under the pair's full name, and `last`; and with either
+/// perhaps warnings. An error begins with E, a warning with W.
 #[derive(Deserialize)]
 struct Answer<'a> {
     error: Vec<String>,
@@ -105,7 +105,7 @@ fn number<'a>(row: &[&'a RawValue], place: usize) -> Result<&'a str, FeedError> 
         .ok_or(FeedError::Price(super::PriceTextError::NotANumber))
 }
 
-/// Seconds since 1970, with or without a fraction; what is finer than a microsecond is cut off.
+/// Seconds since 1970, with or without a fraction, truncated to microseconds.
 fn time(row: &[&RawValue], place: usize) -> Result<Timestamp, FeedError> {
     let text = row.get(place).ok_or(FeedError::MissingField("a time"))?.get();
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -128,8 +128,8 @@ fn read_trades(body: &[u8], now: Timestamp) -> Result<Quote, FeedError> {
     })
 }
 
-/// Minutes: their beginning, open, high, low, close and more. The last one is not over yet. Of what lies
-/// before the first one or behind the last one that is over, nothing is told.
+/// Minutes: their beginning, open, high, low, close and more. The last one is not over yet. The answer does not
+/// cover the time before the first minute or after the last complete one.
 fn read_minutes(body: &[u8], span: Span) -> Result<History, FeedError> {
     let rows = rows(body)?;
     let (Some(first), Some((last, over))) = (rows.first(), rows.split_last()) else {

@@ -18,7 +18,7 @@ pub enum SourceSpec {
     Simulated(Seed),
 }
 
-/// Shows the kind alone: the seed or the file would tell the future to whoever reads a log.
+/// Shows only the kind: the seed or the file would reveal future prices in a log.
 impl fmt::Debug for SourceSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.source().as_str())
@@ -36,7 +36,7 @@ impl SourceSpec {
     }
 }
 
-/// What is wrong with the list. Messages follow the setting's name and hold no value.
+/// A fault of the list. Messages follow the setting's name and hold no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SourcesError {
     #[error(

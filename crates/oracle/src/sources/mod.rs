@@ -1,8 +1,8 @@
 //! Where prices come from.
 //!
-//! A feed answers one question: what is the price, and when was it? It never reads a clock (time
-//! is an argument), never sleeps, never retries, and never touches Postgres or Redis: when to ask
-//! and whom to ask next is decided by [`crate::sampling`] and [`crate::history`].
+//! A feed returns the price and its time. It never reads a clock (time is an argument), never sleeps, never
+//! retries, and never touches Postgres or Redis: [`crate::sampling`] and [`crate::history`] decide when to query
+//! which feed.
 
 pub mod coingecko;
 mod http;
@@ -30,7 +30,7 @@ pub use sources::Peace;
 
 /// A provider's clock may run ahead of ours by so much, in seconds.
 pub const AHEAD_MAX_SECONDS: i64 = 60;
-/// An older quote says nothing about now, in seconds.
+/// The age in seconds above which a quote is not a present price.
 pub const QUOTE_AGE_MAX_SECONDS: i64 = ledger_core::prediction::SAMPLE_AGE_MAX_SECONDS;
 /// Outside of these a price is a mistake, in US dollars a Bitcoin.
 const PLAUSIBLE: std::ops::RangeInclusive<Money> = Money::cents(10_000)..=MAX_PLAUSIBLE;
@@ -41,30 +41,29 @@ const MAX_PLAUSIBLE: Money = Money::cents(1_000_000_000);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quote {
     pub price: Price,
-    /// When the provider says the price was.
+    /// The time of the price at its provider.
     pub provider_at: Timestamp,
 }
 
-/// What a source tells of its prices in a span of the past.
+/// A source's prices in a span of the past.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     /// In order of their times.
     pub quotes: Vec<Quote>,
-    /// The parts of the span that it tells of, in order: there are no other prices in them.
+    /// The covered parts of the span, in order: they have no other prices.
     pub told: Vec<Span>,
-    /// Why it does not tell of the rest.
+    /// Why the rest is not covered.
     pub problem: Option<FeedError>,
 }
 
 impl History {
-    /// One that tells of a whole span.
+    /// One that covers a whole span.
     pub fn whole(quotes: Vec<Quote>, span: Span) -> History {
         History { quotes, told: vec![span], problem: None }
     }
 
-    /// Points as a source gives them, in order of their times. One that cannot be read costs nothing but
-    /// itself: its moment is not told of, or, where its time cannot be read either, all that lies between
-    /// its neighbours.
+    /// Points as a source gives them, in order of their times. An unreadable row affects only itself: its moment
+    /// is not covered, or, if its time is unreadable too, the time between its neighbours.
     fn of(
         points: impl IntoIterator<Item = (Result<Timestamp, FeedError>, Result<Price, FeedError>)>,
         span: Span,
@@ -83,7 +82,7 @@ impl History {
                 }
                 Ok(at) if at >= span.begins_at && just_after(at) >= before => at,
                 Ok(at) if at >= span.begins_at => {
-                    // Which of the two has a wrong time nobody can tell: nothing between them counts.
+                    // It is unclear which of the two has a wrong time: nothing between them counts.
                     history.tell(told_from.take(), before);
                     history.tell_nothing_from(at);
                     history.problem.get_or_insert(FeedError::Time);
@@ -142,12 +141,12 @@ pub trait PriceFeed: Send + Sync {
     /// Asks for the price.
     async fn quote(&self, now: Timestamp) -> Result<Quote, FeedError>;
 
-    /// How far back its history reaches, in seconds; `None` for as far as anybody wants.
+    /// How far back its history reaches, in seconds; `None` is without limit.
     fn reaches_back_seconds(&self) -> Option<i64> {
         None
     }
 
-    /// Asks for the prices of a span of the past. A feed without a history says so.
+    /// Asks for the prices of a span of the past. A feed without a history returns an error.
     async fn history(&self, _span: Span, _now: Timestamp) -> Result<History, FeedError> {
         Err(FeedError::MissingField("a history of its prices"))
     }
@@ -191,13 +190,13 @@ pub enum FeedError {
     #[error("cannot be reached: {0}")]
     Unreachable(String),
     /// 429.
-    #[error("asks us to go slower (429)")]
+    #[error("requests a lower rate (429)")]
     RateLimited {
-        /// What the answer asked for, in seconds.
+        /// The requested wait, in seconds.
         retry_after_seconds: Option<i64>,
     },
     /// 403: the provider, or the wall before it, has had enough of this address or key.
-    #[error("refuses to serve us (403); check its API key, or whether the address is blocked")]
+    #[error("refuses the request (403); check its API key, or whether the address is blocked")]
     Forbidden,
     /// 5xx.
     #[error("fails on its side ({0})")]
@@ -215,14 +214,14 @@ pub enum FeedError {
     Price(PriceTextError),
     #[error("gives {price}, which cannot be the price of a Bitcoin in US dollars")]
     Absurd { price: Price },
-    /// In an answer that is well-formed otherwise.
+    /// In an otherwise well-formed answer.
     #[error("says that it failed: {0}")]
     Said(String),
     #[error("gives a time that cannot be read")]
     Time,
-    #[error("tells no price of that time")]
+    #[error("has no price of that time")]
     NoPrices,
-    #[error("does not tell of all of that time")]
+    #[error("does not cover all of that time")]
     TooShort,
     #[error("gives a time {ahead_seconds} s in the future")]
     FromTheFuture { ahead_seconds: i64 },
@@ -231,13 +230,13 @@ pub enum FeedError {
 }
 
 impl FeedError {
-    /// Whether the provider wants to be left alone, and for how long if it said so (seconds).
+    /// Whether the provider requests a wait, and for how many seconds, if given.
     pub const fn wants_peace(&self) -> Option<Peace> {
         match self {
             FeedError::RateLimited { retry_after_seconds } => {
                 Some(Peace { retry_after_seconds: *retry_after_seconds })
             }
-            // Asking on at the usual pace is what lengthens a block.
+            // Requests at the usual rate would extend a block.
             FeedError::Forbidden => Some(Peace { retry_after_seconds: None }),
             _ => None,
         }

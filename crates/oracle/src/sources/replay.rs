@@ -1,8 +1,8 @@
 //! A recorded price history, played in a loop.
 //!
-//! The place in the recording follows from the wall clock alone (seconds since 1970 modulo the
-//! recording's length), so that every oracle, restarted or not, plays the same price at the same
-//! moment. Times of the recording are never shown: a quote's time is now.
+//! The place in the recording depends only on the wall clock (seconds since 1970 modulo the recording's length),
+//! so that every oracle, restarted or not, plays the same price at the same moment. Times of the recording are
+//! never shown: a quote's time is now.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -35,7 +35,7 @@ pub enum ReplayError {
     Io(#[from] io::Error),
     #[error("line 1 must be the header at,price")]
     Header,
-    #[error("line {line} is no CSV record with the two fields at,price")]
+    #[error("line {line} is not a CSV record of two fields, at,price")]
     Record { line: u64 },
     #[error("line {line}: at {problem}")]
     At { line: u64, problem: TimestampError },
@@ -43,7 +43,7 @@ pub enum ReplayError {
     Price { line: u64, problem: MoneyError },
     #[error("line {line}: at must be later than in the line before")]
     NotAscending { line: u64 },
-    #[error("it must have at least two rows beside the header")]
+    #[error("it must have at least two rows besides the header")]
     TooShort,
     #[error("it must have at most {ROWS_MAX} rows")]
     TooLong,
@@ -95,8 +95,8 @@ impl Replay {
     }
 }
 
-/// The two fields of a line, without the quotes that some programs put around each. Neither a time
-/// nor a price can hold a comma or a quote, so there is nothing more to CSV here.
+/// The two fields of a line, without the quotes that some programs put around each. Neither a time nor a price
+/// can contain a comma or a quote, so CSV needs no further rules here.
 fn record(text: io::Result<String>, line: u64) -> Result<[String; 2], ReplayError> {
     let text = text.map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => ReplayError::Record { line },
@@ -188,17 +188,17 @@ mod tests {
             ("at;price\n".to_owned(), "line 1 must be the header at,price"),
             ("price,at\n".to_owned(), "line 1 must be the header at,price"),
             (row.to_owned(), "line 1 must be the header at,price"),
-            ("at,price\n".to_owned(), "it must have at least two rows beside the header"),
-            (format!("at,price\n{row}"), "it must have at least two rows beside the header"),
+            ("at,price\n".to_owned(), "it must have at least two rows besides the header"),
+            (format!("at,price\n{row}"), "it must have at least two rows besides the header"),
             (
                 format!("at,price\n{row}2026-01-01T00:01:00Z\n"),
-                "line 3 is no CSV record with the two fields at,price",
+                "line 3 is not a CSV record of two fields, at,price",
             ),
             (
                 format!("at,price\n{row}2026-01-01T00:01:00Z,1,2\n"),
-                "line 3 is no CSV record with the two fields at,price",
+                "line 3 is not a CSV record of two fields, at,price",
             ),
-            (format!("at,price\n\n{row}"), "line 2 is no CSV record with the two fields at,price"),
+            (format!("at,price\n\n{row}"), "line 2 is not a CSV record of two fields, at,price"),
             (format!("at,price\n{row}{row}"), "line 3: at must be later than in the line before"),
             (
                 format!("at,price\n{row}2025-12-31T00:00:00Z,1\n"),
@@ -228,7 +228,7 @@ mod tests {
     fn a_file_that_is_not_text_is_refused() {
         let bytes = b"at,price\n\xff\xfe,1\n";
         let error = Replay::read(bytes.as_slice()).err().unwrap().to_string();
-        assert_eq!(error, "line 2 is no CSV record with the two fields at,price");
+        assert_eq!(error, "line 2 is not a CSV record of two fields, at,price");
     }
 
     #[test]

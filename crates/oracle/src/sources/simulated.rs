@@ -1,16 +1,14 @@
 //! A price that is a pure function of a seed and the time: for machines without a way out.
 //!
-//! It is a Brownian motion in integers, from 1970 on for 544 years. The price at the middle of a span is
-//! the mean of its ends plus a normal step whose size fits the span (Lévy's construction), from all of
-//! it down to the second. Far from its start such a motion goes anywhere, so it is folded into a band
-//! around 60,000: at its edges the price turns back. The daily movement is that of a coin with 50 % a
-//! year.
+//! It is a Brownian motion in integers, from 1970 on for 544 years. The price at the middle of a span is the mean
+//! of its ends plus a normal step in proportion to the span (Lévy's construction), from the whole down to the
+//! second. Far from its start such a motion goes anywhere, so it is folded into a band around 60,000: at its
+//! edges the price turns back. The daily movement is that of a coin with 50 % a year.
 //!
-//! Every step is HMAC-SHA-256 of its level and place, keyed with the seed, and as fine as the price has
-//! decimals. So the same seed gives the same price to everybody at any time, and who knows every price
-//! up to now knows of the next one what is known of a coin: each step ahead is the output of a
-//! pseudo-random function for an input it was not asked before. With a seed of fewer than 128 bits
-//! one could try all seeds against the past, so those are refused.
+//! Every step is HMAC-SHA-256 of its level and place, keyed with the seed, and as fine as the price has decimals.
+//! So the same seed always gives the same prices, and past prices do not help to predict the next one: each step
+//! is the output of a pseudo-random function for a new input. With a seed of fewer than 128 bits one could try
+//! all seeds against the past, so those are refused.
 //!
 //! At the edges of the band this ends: no price that stays within one is as likely to rise as to fall
 //! everywhere. Within 92 dollars of an edge, as far as it moves in five minutes, it leads away from there
@@ -52,7 +50,7 @@ const DIGITS_MIN: usize = 32;
 /// A seed with fewer different digits was not drawn at random: one in thirty million is.
 const DIFFERENT_DIGITS_MIN: usize = 8;
 
-/// What the price follows from. Has no `Debug` that shows it: who knows it knows the future.
+/// The seed of the price. Its `Debug` does not show it: it reveals future prices.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Seed(String);
 
@@ -280,8 +278,8 @@ mod tests {
         assert!((900..1_100).contains(&same), "{same} of 2000");
     }
 
-    /// The end of a span is twice its middle, less its start, less twice the step between. With steps on
-    /// a grid that the world can see, two such middles would give an end that is yet to come.
+    /// The end of a span is twice its middle, less its start, less twice the step between. With steps on a
+    /// visible grid, two such middles would reveal a future end.
     #[test]
     fn steps_leave_no_grid_by_which_an_end_could_be_computed() {
         let feed = feed(SEED);

@@ -1,4 +1,4 @@
-//! The CoinGecko feed and everything its server may say.
+//! The CoinGecko feed and all possible answers of its server.
 
 use std::net::Ipv4Addr;
 use std::num::NonZeroU16;

@@ -1,4 +1,4 @@
-//! Settings: what is read, and what is refused with all its reasons.
+//! Settings: accepted values, and refused ones with all reasons.
 
 use std::io::Write as _;
 use std::time::Duration;

@@ -35,7 +35,7 @@ async fn a_sample_is_the_newest_trade_of_all() {
     assert_eq!(quote.provider_at.micros(), 1_771_199_993_997_900);
     assert_eq!(feed(&stub).source(), PriceSource::Kraken);
     let request = stub.requests().remove(0).text;
-    // With a `since` it would tell the first thousand behind it.
+    // With a `since` it would return the first thousand after it.
     let line = "GET /0/public/Trades?pair=XBTUSD HTTP/1.1";
     assert!(request.starts_with(line), "{request}");
 }
@@ -46,7 +46,7 @@ async fn history_is_a_price_for_each_minute_that_is_over() {
     let stub = Stub::answering("200 OK", JSON, body).await;
     let span = Span { begins_at: now().plus_seconds(-900), ends_at: now().plus_seconds(-600) };
     let told = feed(&stub).history(span, now()).await.unwrap();
-    // The last minute is not over: of the time behind it nothing is told.
+    // The last minute is not complete: the time after it is not covered.
     assert_eq!(told.told[0].ends_at, now().plus_seconds(-839));
     let prices: Vec<_> = told.quotes.iter().map(|quote| quote.price.to_string()).collect();
     assert_eq!(prices, ["67100.50000000", "67102.00000000"]);

@@ -6,7 +6,7 @@ use daemon::shutdown::Shutdown;
 use oracle::leadership::{Contest, Leadership, LeaseTimes, Role};
 use test_kit::{Arena, eventually};
 
-/// A lease that outlasts every test: whoever gets it got it by other means than waiting.
+/// A lease that outlasts every test: it cannot be obtained by waiting.
 const LONG: LeaseTimes = times(600);
 const SHORT: LeaseTimes = times(1);
 
@@ -26,7 +26,7 @@ async fn until_active(leadership: &Leadership) {
     eventually("it is active", || async { leadership.is_active().then_some(()) }).await;
 }
 
-/// What `docs/scaling.md` promises: the dead one's lease runs out, and the next look finds that.
+/// As in `docs/scaling.md`: the lease of a crashed oracle expires, and the next attempt gets it.
 #[test]
 fn a_standby_takes_over_within_ten_seconds() {
     let times = LeaseTimes::default();

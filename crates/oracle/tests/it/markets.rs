@@ -124,7 +124,7 @@ async fn each_kind_is_opened_bet_on_decided_by_its_evidence_and_paid() {
             panic!("{deciding:?}");
         };
         assert_eq!(settled.outcome.as_deref(), Some(side.as_str()), "{value}");
-        // What was kept says it again, without any network.
+        // The stored evidence gives the same result, without a network.
         let again = sources::derive(
             &settled.criteria,
             &settled.times(),
@@ -176,7 +176,7 @@ async fn with_sources_down_the_others_fill_in_and_nobody_is_hurried() {
     let stocked = round(&desk).await.stocked.unwrap();
     assert_eq!(stocked.opened.len(), 6);
     assert!(stocked.opened.iter().all(|(source, _)| *source == MarketSource::Github));
-    // All down, and the board empty: each is asked once and then left alone.
+    // All fail, and no market is open: each is queried once and then has a cooldown.
     let arena = Arena::new().await.with_rules(only(&four));
     let desk = desk_of(&arena, &outside).await;
     let slow_down =
@@ -232,11 +232,11 @@ async fn nonsense_decides_nothing_is_kept_and_ends_in_void() {
         assert_eq!(kept.len(), 2);
         assert!(matches!(kept[1].fetch.finding, Finding::Nothing { .. }), "{:?}", kept[1]);
         assert!(kept[1].fetch.body.len() <= 65_536);
-        // Until it was asked for six hours; then the stake comes back.
+        // Until it was queried for six hours; then the stake is returned.
         let mut rounds = 0;
         loop {
             arena.age_market(market.id, 2_300).await;
-            // Another process: what a source failed at is forgotten with the old one.
+            // Another process: the failures are lost with the old one.
             let resolved = round(&desk_of(&arena, &outside).await).await.resolved;
             rounds += 1;
             if !resolved.unwrap().settled.is_empty() {
@@ -245,7 +245,7 @@ async fn nonsense_decides_nothing_is_kept_and_ends_in_void() {
             assert!(rounds < 20, "{source}");
         }
         let kept = db::markets::evidence_of(&mut *arena.conn().await, market.id).await.unwrap();
-        // Beside what it was opened from.
+        // In addition to the fetch at its opening.
         assert!(kept.len() > 10, "{source}: {}", kept.len());
         let void = find(&arena, market.id).await;
         assert_eq!(void.status, MarketStatus::Void);
@@ -269,7 +269,7 @@ async fn an_oracle_that_died_between_evidence_and_payment_is_made_up_for() {
     let fetch = evidence(arena.now().await, Some(Side::No));
     let recorded = db::markets::record(&mut conn, market.id, &fetch, None).await.unwrap();
     assert_eq!(recorded, Recorded::Decided);
-    // Its successor asks nobody: what was kept decides.
+    // Its successor sends no request: the stored evidence decides.
     outside.fault(MarketSource::News, Some(Played::status(500)));
     let successor = desk_of(&arena, &outside).await;
     let settled = round(&successor).await.resolved.unwrap().settled;
@@ -353,7 +353,7 @@ async fn what_is_wrong_with_one_subject_delays_no_other() {
         let resolved = report.resolved.unwrap();
         assert_eq!(resolved.waiting, [board[0].id], "{told}");
         assert_eq!(resolved.settled.len(), 5, "{told}");
-        // The source is asked on, and its other subjects get new questions at once.
+        // The source is still queried, and its other subjects get new questions at once.
         assert_eq!(report.stocked.unwrap().opened.len(), 6, "{told}");
         let cooldown = db::leases::cooldown(&mut *arena.conn().await, "github").await;
         assert!(cooldown.unwrap().is_none(), "{told}");
@@ -366,7 +366,7 @@ async fn what_is_wrong_with_one_subject_delays_no_other() {
     }
 }
 
-/// What is logged goes here.
+/// The destination of the log.
 #[derive(Clone, Default)]
 struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
 
@@ -381,8 +381,8 @@ impl std::io::Write for Log {
     }
 }
 
-/// The log of this process. A subscriber of one thread would not do: of a line that a thread without one wrote
-/// first, tracing remembers that nobody wants it.
+/// The log of this process. A subscriber of one thread is not enough: if a thread without one writes a line
+/// first, tracing caches that it is disabled.
 static LOG: std::sync::LazyLock<Log> = std::sync::LazyLock::new(|| {
     let log = Log::default();
     let writer = log.clone();

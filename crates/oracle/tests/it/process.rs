@@ -86,7 +86,7 @@ impl Drop for Running {
     }
 }
 
-/// Who has the lease, and its fencing token.
+/// The holder of the lease, and its fencing token.
 async fn lease(arena: &Arena) -> (String, i64) {
     let sql = "SELECT holder, token FROM leases WHERE name = 'oracle'";
     let client = arena.owner_client().await;

@@ -6,7 +6,7 @@ use test_kit::{Arena, TestBot};
 
 use crate::support::{enforcing, entries, round_now, settler, status_of, wager};
 
-/// A bot that paid its last fee and lives at zero.
+/// A bot that paid its last fee and is alive with zero.
 async fn at_zero(arena: &Arena) -> TestBot {
     let bot = arena.bot().balance("0.50").create().await;
     arena.tick(Enforcement::Enforce).await;

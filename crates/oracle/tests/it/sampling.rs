@@ -1,4 +1,4 @@
-//! Whom a round asks for the price, when, and where the answer goes.
+//! The sources that a round queries, when, and where the price is stored.
 
 mod cooldowns;
 
@@ -124,11 +124,11 @@ async fn a_repeated_quote_adds_nothing_to_the_history_and_renews_nothing() {
     let cache = cache(&arena).await;
     let fresh = cache.price().await.unwrap().unwrap();
     assert_eq!(fresh.sampled_at, history(&arena).await[0].sampled_at);
-    // And it is not asked again five seconds later, though Postgres has no new sample.
+    // And it is not queried again five seconds later, although Postgres has no new sample.
     assert_eq!(round_at(&oracle, now.plus_seconds(65)).await.sampled, Some(Sampled::NotDue));
     assert_eq!(stub.requests().len(), 2);
 
-    // A Redis that lost the price gets it back as old as it is, and past its time not at all.
+    // A Redis that lost the price gets it back with its real age, and not when it is too old.
     forget_price(&cache).await;
     let sampled = round_at(&oracle, now.plus_seconds(110)).await.sampled;
     assert_eq!(sampled, Some(Sampled::NotDue));
@@ -141,7 +141,7 @@ async fn a_repeated_quote_adds_nothing_to_the_history_and_renews_nothing() {
     assert_eq!(cache.price().await.unwrap(), None, "the arena halts");
 }
 
-/// CoinGecko, which says that its price is of so many seconds before now.
+/// CoinGecko with a price of this age in seconds.
 async fn coingecko(now: Timestamp, age_seconds: i64) -> (Stub, Arc<CoinGecko>) {
     let stub = support::coingecko("67000", now.micros() / 1_000_000 - age_seconds).await;
     let config = SourceConfig {
@@ -268,14 +268,14 @@ async fn a_price_that_is_old_when_it_arrives_opens_nothing() {
     let alone = oracle_of(&arena, cache(&arena).await, vec![Arc::clone(&old)]);
     assert_eq!(round_at(&alone, now).await.sampled, Some(Sampled::NoAnswer));
     assert_eq!(cache(&arena).await.price().await.unwrap(), None);
-    // The next source is asked instead.
+    // The next source is queried instead.
     let second = Scripted::new(Kraken, [Ok("60000")]);
     let two = oracle_of(&arena, cache(&arena).await, vec![old, second]);
     let sampled = round_at(&two, now).await.sampled;
     let is_second = matches!(sampled, Some(Sampled::Recorded { source: Kraken, .. }));
     assert!(is_second, "{sampled:?}");
 
-    // Nor does one that Postgres has: it was taken a moment ago, and is 130 s old.
+    // Nor does one from Postgres: it was taken a moment ago, and is 130 s old.
     let arena = Arena::new().await;
     arena.price("60000", Coingecko, -130).await;
     let idle = oracle(&arena, &[]).await;
@@ -310,7 +310,7 @@ async fn the_next_source_steps_in_after_the_retries_and_the_first_comes_back() {
     let oracle = oracle(&arena, &[Arc::clone(&first), Arc::clone(&second)]).await;
     let now = arena.now().await;
     round_at(&oracle, now).await;
-    // The first cools down: it is not even asked.
+    // The first is in a cooldown: it is not queried.
     round_at(&oracle, now.plus_seconds(60)).await;
     assert_eq!((first.asked(), second.asked()), (1, 2));
     end_cooldown(&arena).await;

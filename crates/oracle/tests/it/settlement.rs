@@ -91,7 +91,7 @@ async fn another_source_at_the_end_decides_nothing() {
     arena.assert_sound().await;
 }
 
-/// A feed with a history, which counts how often it is asked for it.
+/// A feed with a history, which counts the requests for it.
 struct Told {
     source: PriceSource,
     history: Vec<(&'static str, Timestamp)>,
@@ -100,7 +100,7 @@ struct Told {
     /// Of the present; silent about it without one.
     price: Option<&'static str>,
     refusal: FeedError,
-    /// A moment that its history does not tell of.
+    /// A moment that its history does not cover.
     leaves_out: Option<Timestamp>,
     reaches_back: Option<i64>,
 }
@@ -194,7 +194,7 @@ async fn strikes(arena: &Arena, name: &str) -> i32 {
     cooldown.unwrap().map_or(0, |cooldown| cooldown.strikes)
 }
 
-/// How many on UP were void because nobody told their prices.
+/// How many on UP were void because no source had their prices.
 fn unpriced() -> u64 {
     let text = daemon::metrics::text().unwrap();
     let series = r#"arena_predictions_unpriced_total{direction="UP",would_have="unknown"} "#;
@@ -215,7 +215,7 @@ async fn void_is_the_last_resort() {
         round_at(&settler(&arena).await, now.plus_seconds(seconds)).await;
         prediction(&arena, id).await.status
     };
-    // Its time is long over, but oracles have only just begun to ask.
+    // Its time is long over, but oracles have only just begun their requests.
     for seconds in (0..=3_300).step_by(300) {
         assert_eq!(ask(seconds).await, Open, "{seconds}");
     }
@@ -351,7 +351,7 @@ async fn one_bad_prediction_never_stops_the_others() {
     assert_eq!(settled, ids);
     assert_eq!(settlement.failed, [PredictionId(bad)]);
 
-    // It is left alone for a while, and then tried again by itself.
+    // It is skipped for a while, and then retried alone.
     let settlement = round_at(&oracle, now.plus_seconds(4)).await.settlement.unwrap();
     assert!(settlement.failed.is_empty());
     let settlement = round_at(&oracle, now.plus_seconds(5)).await.settlement.unwrap();

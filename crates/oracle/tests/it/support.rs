@@ -1,4 +1,4 @@
-//! Feeds that say what they are told to, a web server that does, and predictions with a past.
+//! Scripted feeds, a scripted web server, and predictions with a past.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -18,10 +18,10 @@ use oracle::round::{self, Report, Rhythm};
 use oracle::sources::{FeedError, PriceFeed, Quote};
 use test_kit::Arena;
 
-/// What a scripted feed answers: a price of now, or an error.
+/// The answer of a scripted feed: a present price, or an error.
 type Line = Result<&'static str, FeedError>;
 
-/// Answers what it was told, in order, and panics when it was told nothing more.
+/// Returns the scripted answers, in order, and panics after the last.
 pub(crate) struct Scripted {
     source: PriceSource,
     lines: Mutex<VecDeque<Line>>,

@@ -1,4 +1,4 @@
-//! What is wrong with a persona is named by file, line and field.
+//! Faults of a persona are reported by file, line and field.
 
 use std::fs;
 
@@ -198,7 +198,7 @@ fn damaged() -> impl Strategy<Value = String> {
     })
 }
 
-/// What is read keeps the bounds, and what is not says why.
+/// An accepted file is within all limits, and a refused one has a reason.
 fn is_answered(text: &str) {
     match parse(text) {
         Ok(persona) => {

@@ -1,4 +1,4 @@
-//! `make simulate`: runs the whole economy on a virtual clock, audits it, and says what came of it.
+//! `make simulate`: runs the whole economy on a virtual clock, audits it, and prints the results.
 #![allow(clippy::print_stdout, reason = "a command for people: its table is what it is for")]
 
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ struct Arguments {
     /// Scripted agents; they take turns at the kinds there are.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     agents: u32,
-    /// What the world and the agents are made of.
+    /// The seed of the world and the agents.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// `enforce`: the insolvent die; `observe`: it is only noted when they would have.

@@ -1,4 +1,4 @@
-//! The clock that everybody reads.
+//! The clock that all code reads.
 
 use ledger_core::economy::{EconomyRules, Enforcement};
 use simulation::clock::{self, Clock};
@@ -29,7 +29,7 @@ async fn the_services_read_the_virtual_clock_and_only_the_driver_moves_it() {
     assert_eq!(row.get::<_, i64>(0), began.plus_seconds(86_400).micros());
 }
 
-/// Every instant that a run wrote down, in whatever table, is one of its own.
+/// Every instant that a run wrote, in any table, is from the virtual clock.
 #[tokio::test]
 async fn no_clock_escapes() {
     let settings = Settings {

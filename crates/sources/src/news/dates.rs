@@ -1,8 +1,8 @@
 //! Dates as feeds write them.
 //!
-//! RFC 2822 and ISO 8601, and what publishers make of them: zone names, offsets with colons, wrong
-//! days of the week, fractions of seconds, no seconds. What would need a guess is not read: a date
-//! without a zone or a time of day, a zone with two meanings, a month that is a number.
+//! RFC 2822 and ISO 8601, and what publishers make of them: zone names, offsets with colons, wrong days of the
+//! week, fractions of seconds, no seconds. Ambiguous dates are not read: without a zone or a time of day, with a
+//! zone of two meanings, with a month as a number.
 
 use chrono::{NaiveDate, NaiveTime};
 use ledger_core::Timestamp;
@@ -10,9 +10,9 @@ use ledger_core::Timestamp;
 /// Longer texts are no dates.
 const DATE_MAX_CHARS: usize = 100;
 
-/// Zones by name, in minutes east of Greenwich. Those of RFC 2822, and others with one meaning.
-/// `CST` and `MST` are America's, as the RFC has them; `IST` has three meanings and `BST` two (British
-/// summer time and Bangladesh's), so they are left out.
+/// Zones by name, in minutes east of Greenwich. Those of RFC 2822, and others with one meaning. `CST` and `MST`
+/// are America's, as in the RFC; `IST` has three meanings and `BST` two (British summer time and Bangladesh's),
+/// so they are left out.
 const ZONES: [(i32, &str); 23] = [
     (-600, "HST"),
     (-480, "PST"),
@@ -93,7 +93,7 @@ fn worded(text: &str) -> Option<Timestamp> {
     let (time, zone) = clock(rest)?;
     let mut words: Vec<&str> =
         date.split([' ', ',', '-', '\t', '\n', '.', '/']).filter(|it| !it.is_empty()).collect();
-    // The day of the week, which is wrong often enough and says nothing.
+    // The day of the week, which is often wrong and not needed.
     let is_weekday = |word: &&str| {
         let days = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
         let word = word.to_ascii_lowercase();
@@ -166,7 +166,7 @@ fn clock(text: &str) -> Option<(NaiveTime, &str)> {
     // A leap second is the last of its minute.
     let second = if second == 60 { 59 } else { second };
     let time = NaiveTime::from_hms_micro_opt(hour, minute, second, micros)?;
-    // What follows a time is apart from it, or a sign or letter.
+    // The text after a time is separated from it, or begins with a sign or letter.
     (number(rest) == 0).then_some((time, rest))
 }
 

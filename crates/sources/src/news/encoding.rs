@@ -7,9 +7,9 @@ use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 /// How far an XML declaration may reach.
 const DECLARATION_MAX_BYTES: usize = 256;
 
-/// The text of an answer. A byte order mark counts first, then UTF-8 that could be nothing else, then
-/// what the answer's header declares, then what the document does. What cannot be read becomes
-/// U+FFFD, which no title has that was read in full.
+/// The text of an answer. A byte order mark counts first, then UTF-8 that could be nothing else, then what the
+/// answer's header declares, then what the document does. Unreadable bytes become U+FFFD, which no completely
+/// read title contains.
 pub(super) fn decode<'a>(body: &'a [u8], charset: Option<&str>) -> Cow<'a, str> {
     let (text, _, _) = encoding(body, charset).decode(body);
     text
@@ -31,11 +31,11 @@ fn encoding(body: &[u8], charset: Option<&str>) -> &'static Encoding {
     }
     let known = |label: &str| Encoding::for_label(label.trim().as_bytes());
     let found = charset.and_then(known).or_else(|| known(&declared(body)?));
-    // What could be read so far has a byte a letter.
+    // The text so far has one byte for each letter.
     found.filter(|it| *it != UTF_16LE && *it != UTF_16BE).unwrap_or(UTF_8)
 }
 
-/// What `<?xml … encoding="…"?>` says.
+/// The encoding in `<?xml … encoding="…"?>`.
 fn declared(body: &[u8]) -> Option<String> {
     let head = body.get(..DECLARATION_MAX_BYTES).unwrap_or(body);
     let head = String::from_utf8_lossy(head);

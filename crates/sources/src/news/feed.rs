@@ -1,17 +1,15 @@
 //! RSS, Atom and RDF, as far as headlines go: the title, date and link of each item.
 //!
-//! Feeds are written by strangers, and often wrongly. One odd element costs what it touches and
-//! nothing else: a reader that cannot go on begins again behind it. In a title or date, U+FFFD takes
-//! the place of what could not be read, so that such a title was not read in full and such a date is
-//! none. Within another child of the item, such as its description, it costs nothing as long as that
-//! child ends. Between such children it costs the item, and between items the list. The list also
-//! is not whole if it ends early, or where something may have swallowed items: a comment or CDATA
-//! section that holds tags of items was perhaps never ended, and an entity that the document
-//! declares may stand for anything.
+//! Feeds are written by strangers, and often wrongly. One odd element costs what it touches and nothing else: a
+//! reader that cannot go on begins again behind it. In a title or date, U+FFFD replaces unreadable parts: such a
+//! title was not read in full, and such a date is invalid. Within another child of the item, such as its
+//! description, it costs nothing as long as that child ends. Between such children it costs the item, and between
+//! items the list. The list is also incomplete if it ends early, or if something may hide items: a comment or
+//! CDATA section with tags of items was perhaps never closed, and a declared entity may contain anything.
 //!
-//! An item's title is its own `title`, or `dc:title`; several are one title with a bar between them.
-//! Its date of publication is `pubDate`, `published` or `issued`, else `dc:date`. `updated` and
-//! `modified` are none: an item without another date was published by then, and nobody knows when.
+//! An item's title is its own `title`, or `dc:title`; several are one title with a bar between them. Its date of
+//! publication is `pubDate`, `published` or `issued`, else `dc:date`. `updated` and `modified` are not dates of
+//! publication: an item with only these was published by then, at an unknown time.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -95,7 +93,7 @@ fn read_feed(body: &[u8], charset: Option<&str>) -> Result<Listing, SourceError>
     walk.finish()
 }
 
-/// What of a document was read so far.
+/// The state of reading a document.
 #[derive(Default)]
 struct Walk {
     /// The names of the elements that are open.
@@ -117,7 +115,7 @@ struct Draft {
     name: String,
     /// How many elements are open within which it is one.
     depth: usize,
-    /// What each field says, each time that it is there.
+    /// The text of each field, for each occurrence.
     texts: BTreeMap<Field, Vec<String>>,
     /// The child that is being read.
     into: Option<Field>,
@@ -234,7 +232,7 @@ impl Walk {
         }
     }
 
-    /// What is not read as markup. If it holds tags of items, its beginning or end was perhaps a
+    /// Sections that are not read as markup. If it holds tags of items, its beginning or end was perhaps a
     /// mistake, and the items are real.
     fn unread(&mut self, part: &str) {
         if part.split('<').skip(1).any(is_tag_of_item) {
@@ -254,7 +252,7 @@ impl Walk {
         if !in_words {
             self.text(&written);
         }
-        // Outside of titles and dates it matters where it may stand for elements.
+        // Outside of titles and dates it matters if it may contain elements.
         if in_words || is_declared {
             self.odd();
         }
@@ -283,7 +281,7 @@ impl Walk {
             }
         }
         if self.open.len() >= DEPTH_MAX {
-            // What ends from here on is not known.
+            // From here on it is unclear which element ends.
             self.lost = true;
             return;
         }
@@ -381,7 +379,7 @@ impl Draft {
         self.texts.entry(field).or_default().push(text);
     }
 
-    /// What the text that comes belongs to.
+    /// The field of the next text.
     fn last(&mut self) -> Option<&mut String> {
         self.texts.get_mut(&self.into?)?.last_mut()
     }

@@ -1,11 +1,9 @@
-//! What is kept of a list of headlines that is too long to be kept, or not readable from its bytes
-//! alone (because a header of the answer named its encoding).
+//! The stored form of a list of headlines that is too long, or not readable from its bytes alone (because a
+//! header of the answer has its encoding).
 //!
-//! All that can matter to the market is kept: each item that was published in its time or does not
-//! say when, and the last ones, in a form of our own that names the digest and the size of
-//! the whole. They stay in their order.
-//! [`super::parse`] reads this form as it reads the answers themselves, and what it says decides. So
-//! nobody is paid by anything that is not there to be read again.
+//! It has all items that can matter to the market: those published in its time or without a date, and the last
+//! ones, in their order, with the digest and the size of the whole. [`super::parse`] reads this form like an
+//! answer, and its result decides. So every payout depends only on stored data.
 
 use std::collections::BTreeMap;
 
@@ -37,8 +35,8 @@ pub(super) fn parse(body: &[u8]) -> Option<Result<Listing, SourceError>> {
     Some(Ok(Listing { items: kept.items, whole: kept.whole }))
 }
 
-/// The evidence of a list for a market whose headlines are those after `after` and by `until`: the
-/// answer's own bytes where they fit and say it by themselves.
+/// The evidence of a list for a market whose headlines are those after `after` and by `until`: the answer's own
+/// bytes if they fit and are readable alone.
 pub(crate) fn keep(
     evidence: Evidence,
     listing: &Listing,
@@ -76,7 +74,7 @@ fn reduced(evidence: &Evidence, listing: &Listing, after: Timestamp, until: Time
                 room = left;
                 kept.insert(place, item.clone());
             }
-            // What is left out could be the one.
+            // An omitted item could be the one.
             None => whole = false,
         }
     }

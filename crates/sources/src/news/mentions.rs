@@ -8,18 +8,18 @@ use super::{Item, Listing};
 use crate::SourceError;
 use crate::error::nonsense;
 
-/// The earliest headline published after `after` and by `until` whose title holds the keyword as a
-/// whole word, whatever the case; of several at once, the first in the list.
+/// The earliest headline published after `after` and by `until` whose title contains the keyword as a whole word,
+/// ignoring case; of several at the same time, the first in the list.
 ///
 /// `until` must be no later than the fetch that the headlines are from: publishers date articles
 /// ahead. A word ends where no letter, digit or underscore follows: `C` is mentioned in "C++",
 /// `Rust` not in "Rusty", `Apple` in "Apple's". Scripts that put no spaces between words hold few
-/// whole words. What could not be read may go on with a word: U+FFFD does not end one, nor does the
-/// end of a title that was not read in full.
+/// whole words. An unreadable part may continue a word: U+FFFD does not end one, nor does the end
+/// of a title that was not read in full.
 ///
 /// # Errors
-/// When there is none and this does not show that nobody wrote about it: an item that could be one
-/// was not read in full, the list is not whole, or does not reach back to `after`.
+/// If there is none but the list does not prove it: a possible match was not read in full, or the list is
+/// incomplete or does not reach back to `after`.
 pub fn mentions<'a>(
     listing: &'a Listing,
     keyword: &str,
@@ -41,7 +41,7 @@ pub fn mentions<'a>(
                 let earlier = found.is_none_or(|other| item.published_at < other.published_at);
                 found = if earlier { Some(item) } else { found };
             }
-            // What was read in full and does not hold it says so, whenever it was published.
+            // A completely read title without it is not a match, whenever it was published.
             (_, false) if item.whole && title.is_some() => {}
             _ => doubtful += 1,
         }
@@ -53,9 +53,9 @@ pub fn mentions<'a>(
         return Err(SourceError::InDoubt { items: doubtful });
     }
     let problem = if !listing.whole {
-        "is not whole, so that what is missing in it may still be there"
+        "is incomplete, so a missing item may still exist"
     } else if !listing.reaches_back_to(after) {
-        // Feeds forget.
+        // Feeds drop old items.
         "does not reach back to the close of bets"
     } else {
         return Ok(None);
@@ -109,7 +109,7 @@ mod tests {
         Listing { items, whole: true }
     }
 
-    /// What comes of a list that reaches back.
+    /// The result of a list that reaches back.
     fn told(item: Item) -> Result<bool, SourceError> {
         let old = ["Old news", "Older news", "The oldest news"].map(|title| headline(title, 0));
         let list = listing([vec![item], old.to_vec()].concat());
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(told(headline("", 5)), doubt);
         assert_eq!(told(headline("R\u{fffd}st is out", 5)), doubt);
         assert_eq!(told(broken("Half a ti", 5)), doubt);
-        // It could not be the one, whatever else it says.
+        // It cannot be a match.
         assert_eq!(told(undated("Go is out")), Ok(false));
         assert_eq!(told(headline("", 1)), Ok(false));
         assert_eq!(told(broken("Half a ti", 1)), Ok(false));
@@ -248,7 +248,7 @@ mod tests {
         }
         // Nothing new at all.
         assert!(told(&[-40 * day, -300 * day]));
-        // What has no title, or a date that was never set, shows nothing.
+        // An item without a title, or with a date that was never set, proves nothing.
         let untitled = headline("", 0);
         let never = Item::new("Go", Timestamp::from_micros(0), None, true);
         assert_eq!(never.published_at, None);

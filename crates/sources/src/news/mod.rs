@@ -1,8 +1,7 @@
 //! Headlines: NewsAPI's, or those of any feed.
 //!
-//! What cannot be read is not absent. An item that was not read in full is kept as such, and so is
-//! that a list is not whole: [`mentions`] says that nobody wrote about something only where nothing
-//! is in doubt.
+//! An unreadable item does not count as missing. Incompletely read items and incomplete lists are marked as such:
+//! [`mentions`] returns "no match" only if nothing is in doubt.
 
 mod dates;
 mod encoding;
@@ -38,7 +37,7 @@ const TITLE_MAX_CHARS: usize = 2_000;
 const FIRST_FEED_MICROS: i64 = 915_148_800_000_000;
 /// So many items at the end of a list show how far back it reaches: one alone may be pinned there.
 const LAST_ITEMS: usize = 3;
-/// Items that are older by this than what is asked about may be kept in a list for ever.
+/// Feeds may list items forever that are older than the market's time by this.
 const EVERGREEN_SECONDS: i64 = 30 * 24 * 60 * 60;
 
 /// An item of a list of headlines, as far as it could be read.
@@ -46,9 +45,9 @@ const EVERGREEN_SECONDS: i64 = 30 * 24 * 60 * 60;
 pub struct Item {
     /// Not empty, its spaces single; `None` if it has none that can be read.
     pub title: Option<String>,
-    /// When the publisher says it was published; `None` if it does not say so.
+    /// The publisher's date of publication, if given.
     pub published_at: Option<Timestamp>,
-    /// When it last changed, if it does not say when it was published: by then it was.
+    /// The date of its last change, if there is no date of publication: it was published by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Timestamp>,
     /// An `http` or `https` URL.
@@ -62,7 +61,7 @@ impl Item {
         let words: Vec<&str> = title.split_whitespace().collect();
         let all = words.join(" ");
         let title: String = all.chars().take(TITLE_MAX_CHARS).collect();
-        // What stands where a letter could not be read.
+        // Replaces an unreadable letter.
         let legible = !title.contains(char::REPLACEMENT_CHARACTER);
         Item {
             whole: whole && legible && title.len() == all.len(),
@@ -73,7 +72,7 @@ impl Item {
         }
     }
 
-    /// Whether it was published after `after` and by `until`; `None` if it does not say so.
+    /// Whether it was published after `after` and by `until`; `None` without a date.
     fn is_between(&self, after: Timestamp, until: Timestamp) -> Option<bool> {
         match (self.published_at, self.updated_at) {
             (Some(at), _) => Some(after < at && at <= until),
@@ -137,8 +136,8 @@ pub enum News {
 }
 
 impl News {
-    /// The headlines of now. The evidence holds up to [`NEWS_MAX_BYTES`]; [`crate::headlines_to_keep`]
-    /// says what is kept of it.
+    /// The headlines of now. The evidence has up to [`NEWS_MAX_BYTES`]; [`crate::headlines_to_keep`] returns the
+    /// part to store.
     pub async fn headlines(&self, now: Timestamp) -> Fetched<Listing> {
         match self {
             News::Api(client) => client.headlines(now).await,
@@ -160,8 +159,7 @@ pub fn parse(body: &[u8]) -> Result<Listing, SourceError> {
     kept::parse(body).unwrap_or_else(|| parse_newsapi(body))
 }
 
-/// What an answer says. One that was cut off, or that is too long, still says what it says, and is
-/// not whole.
+/// The items of an answer. A truncated or too long answer has its items, but is incomplete.
 fn as_far_as_it_came(
     answer: Answer,
     parse: impl FnOnce(&[u8]) -> Result<Listing, SourceError>,

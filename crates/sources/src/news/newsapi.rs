@@ -63,8 +63,8 @@ struct Answer<'a> {
     articles: Option<Vec<&'a RawValue>>,
 }
 
-/// Reads NewsAPI's answer. An article that is not what it should be costs nothing but itself. The
-/// list is whole if it says that there are no more articles than it lists.
+/// Reads NewsAPI's answer. An article that is not what it should be costs nothing but itself. The list is
+/// complete if its count is not larger than the number of listed articles.
 ///
 /// # Errors
 /// When the answer is no JSON, or reports an error.

@@ -86,7 +86,7 @@ impl Source for Headlines {
         ("NEWS_FEED_URL", "/technology/rss.xml")
     }
 
-    /// Sixty items, one each two minutes, about what questions are asked about.
+    /// Sixty items, one every two minutes, about subjects of questions.
     fn answer(&self, world: &World, asked: &Asked<'_>) -> Option<Played> {
         const SPACING: i64 = 120;
         if !asked.path.ends_with("rss.xml") {
@@ -131,7 +131,7 @@ fn window(times: &Times, fetched_at: Timestamp) -> (Timestamp, Timestamp) {
     (after, until.min(fetched_at))
 }
 
-/// What is kept of a list of headlines that was fetched for this market. [`crate::derive`] reads it.
+/// The stored form of a list of headlines fetched for this market. [`crate::derive`] reads it.
 pub fn headlines_to_keep(
     criteria: &Criteria,
     times: &Times,
@@ -158,7 +158,7 @@ struct NewsFeed {
 impl NewsFeed {
     /// Asks, unless the answer of this round is there.
     async fn headlines_of_round(&self, now: Timestamp) -> Fetched<Listing> {
-        // Held while it is asked: the others wait for its answer.
+        // Locked during the request: the others wait for its answer.
         let mut answer = self.answer.lock().await;
         match &*answer {
             Some((at, fetched)) if *at == now => fetched.clone(),
@@ -192,7 +192,7 @@ impl Feed for NewsFeed {
         // Asked beforehand: a question that its source could not decide is not put.
         let Fetched { evidence, value } = self.client.headlines(now).await;
         let listing = value.map_err(NoProposal::about(None))?;
-        // A list that is not whole answers no question at all.
+        // An incomplete list decides no question.
         let about = listing.whole.then(|| subject(keyword));
         listing.could_decide(keyword.as_str(), now).map_err(NoProposal::about(about))?;
         Ok(Proposal {

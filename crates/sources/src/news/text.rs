@@ -1,4 +1,4 @@
-//! Texts of headlines: what they say once markup is taken off them, and when two look alike.
+//! Texts of headlines: without markup, and comparison by appearance.
 
 use caseless::default_case_fold_str;
 use quick_xml::escape::resolve_html5_entity;
@@ -16,7 +16,7 @@ pub(super) fn shown(raw: &str) -> String {
     words.join(" ")
 }
 
-/// `raw` with its entities decoded, also those of entities. What is no entity stays as it is.
+/// `raw` with its entities decoded, also those of entities. Other text stays unchanged.
 pub(super) fn decoded(raw: &str) -> String {
     (0..ROUNDS).fold(raw.to_owned(), |text, _| decoded_once(&text))
 }
@@ -44,7 +44,7 @@ fn decoded_once(text: &str) -> String {
     out
 }
 
-/// Whether `name` is an entity that HTML knows, or a number.
+/// Whether `name` is an HTML entity, or a number.
 pub(super) fn is_entity(name: &str) -> bool {
     resolve(name, &mut String::new())
 }
@@ -59,7 +59,7 @@ fn resolve(name: &str, out: &mut String) -> bool {
         let Some(code) = code else {
             return false;
         };
-        // 0 and what is no character at all can be read by nobody.
+        // 0 and invalid characters are unreadable.
         let letter = Some(code).filter(|it| *it != 0).and_then(char::from_u32);
         out.push(letter.unwrap_or(char::REPLACEMENT_CHARACTER));
         return true;
@@ -119,7 +119,7 @@ fn is_html(tag: &str) -> bool {
 }
 
 /// The form in which texts are compared: NFKC under Unicode's case folding, with hyphens, quotes and
-/// spaces of one kind, and without what nobody sees.
+/// spaces of one kind, and without invisible characters.
 pub(super) fn folded(text: &str) -> String {
     let alike: String = text.chars().filter(|c| !is_invisible(*c)).map(alike).collect();
     let folded = default_case_fold_str(&alike.nfkc().collect::<String>());

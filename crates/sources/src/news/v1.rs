@@ -1,8 +1,8 @@
 //! How headlines were read for markets that were opened before the present rule.
 //!
-//! Frozen: what such a market's evidence said when it was decided, it must say whenever it is read
-//! again. Here a feed is UTF-8 and well-formed or no feed, what has no title or no date is passed
-//! over, and headlines count from the market's opening on. [`super::feed`] is for all others.
+//! Frozen: the evidence of such a market must always give the result of its decision. Here a feed must be
+//! well-formed UTF-8, items without title or date are skipped, and headlines count from the market's opening on.
+//! [`super::feed`] is for all others.
 //!
 //! Feeds are written by strangers, and `feed-rs` recurses, copies and panics. No document comes to
 //! it that [`admitted`] did not walk to its end first, and no panic leaves [`entries`].
@@ -24,7 +24,7 @@ use crate::{BODY_MAX_BYTES, SourceError, json};
 
 /// Elements within elements.
 const DEPTH_MAX: usize = 32;
-/// Groups of pictures: `feed-rs` gives each a copy of whatever is said outside it.
+/// Groups of pictures: `feed-rs` copies values from outside the items into each.
 const GROUPS_MAX: usize = 128;
 /// The title of an article that was taken back.
 const REMOVED: &str = "[Removed]";
@@ -56,8 +56,7 @@ pub(crate) fn search(
         .filter(|headline| (from..=to).contains(&headline.published_at))
         .filter(|headline| holds_word(&normal(&headline.title), &keyword, of_a_word))
         .min_by_key(|headline| headline.published_at);
-    // Feeds forget. That nothing was found says something only where the list reaches back to the
-    // opening.
+    // Feeds forget. A missing match only counts if the list reaches back to the opening.
     let reaches_back = headlines.iter().any(|h| h.published_at <= from);
     if found.is_none() && !reaches_back {
         return nonsense("list of headlines", "does not reach back to the opening of the market");
@@ -83,8 +82,7 @@ fn parse_feed(body: &[u8]) -> Result<Vec<Headline>, SourceError> {
     some(entries.into_iter().filter_map(headline).collect())
 }
 
-/// What follows the XML declaration, if the document is well-formed to its end, and neither so deep
-/// nor so wide that reading it would hurt.
+/// The document after the XML declaration, if it is well-formed to its end and within limits of depth and width.
 fn admitted(text: &str) -> Option<&str> {
     // None of XML's characters, and the mark of another encoding to a reader that guesses.
     if text.contains('\0') {
@@ -109,7 +107,7 @@ fn admitted(text: &str) -> Option<&str> {
             }
             // More ends than starts are an error of the reader's before they come here.
             Event::End(_) => depth = depth.saturating_sub(1),
-            // The encoding that it declares would be believed.
+            // Its declared encoding would be used.
             Event::Decl(_) if roots == 0 => {
                 rest = text.get(usize::try_from(reader.buffer_position()).ok()?..)?;
             }
@@ -137,7 +135,7 @@ fn entries(text: &str) -> Option<Vec<Entry>> {
     let read = catch_unwind(|| {
         Builder::new()
             .timestamp_parser(read_date)
-            // Nobody asks for ids, and some would be random.
+            // Ids are not needed, and some would be random.
             .id_generator(|_, _, _| String::new())
             .build()
             .parse(text.as_bytes())
@@ -146,13 +144,13 @@ fn entries(text: &str) -> Option<Vec<Entry>> {
 }
 
 fn headline(entry: Entry) -> Option<Headline> {
-    // An entry without a date of publication was published when it last changed in earnest.
+    // An entry without a date of publication counts as published at its last real change.
     let published_at = Timestamp::from(entry.published.or(entry.updated)?);
     Headline::new(&entry.title?.content, published_at)
 }
 
-/// RFC 2822 as in RSS 2.0, RFC 3339 as in Atom, or RFC 3339 without seconds as in Dublin Core. A
-/// date without a time of day says too little.
+/// RFC 2822 as in RSS 2.0, RFC 3339 as in Atom, or RFC 3339 without seconds as in Dublin Core. A date without a
+/// time of day is not precise enough.
 fn read_date(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     // Not in the RFC, and in many a feed.

@@ -1,4 +1,4 @@
-//! Whatever the bytes are, a parser answers.
+//! A parser returns a result for any bytes.
 
 use ledger_core::criteria::{Criteria, HeadlineCriteria, Times};
 use proptest::prelude::*;

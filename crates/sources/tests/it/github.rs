@@ -37,7 +37,7 @@ async fn stars_are_asked_for_and_read() {
     assert_eq!(evidence.status, Some(200));
     assert_eq!(evidence.body, RECORDED);
     assert!(!evidence.truncated);
-    // What was kept leads to the same answer, without a network.
+    // The stored evidence gives the same answer, without a network.
     assert_eq!(parse_stars(&evidence.body, &rust()), Ok(112_345));
 }
 
@@ -64,7 +64,7 @@ async fn both_of_githubs_rate_limits_are_understood() {
         (403, "retry-after: 60\r\n".to_owned(), limited(Some(60))),
         (403, both, limited(Some(60))),
         (403, past, limited(Some(0))),
-        // GitHub's words, where its headers say nothing.
+        // GitHub's text, if its headers have no wait.
         (403, left.clone(), limited(None)),
         (429, left, limited(None)),
         (403, String::new(), limited(None)),

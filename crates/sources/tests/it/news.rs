@@ -37,7 +37,7 @@ async fn newsapi_is_asked_with_its_key_in_a_header() {
     let stub = Stub::start(|_, _| ok(NEWSAPI)).await;
     let newsapi = NewsApi::new(http(), stub.url(), &KEY.into()).unwrap();
     let fetched = newsapi.headlines(now()).await;
-    // What has no title or no time is there, and is not known to be about something else.
+    // An item without title or time exists, and may be about the keyword.
     let untitled = |published_at: &str, link: &str| Item {
         title: None,
         ..headline("", published_at, Some(link))
@@ -289,7 +289,7 @@ fn a_market_of_before_this_rule_keeps_its_own() {
     let old = |item: &str| derive(&criteria, &times, now(), among_others(item).as_bytes());
     let early = ITEM.replace("14:05:00", "13:45:00").replace(">x<", ">Rust<");
     assert_eq!(old(&early), Ok(reading(Some("Rust"))));
-    // It passed over what it could not read, and says so to this day.
+    // It skipped unreadable items, and still does.
     let undated = early.replace("13:45:00 GMT", "soon");
     assert_eq!(old(&undated), Ok(reading(None)));
     assert_eq!(old("<item><title>"), Err(SourceError::NotFeed));
@@ -332,7 +332,7 @@ fn a_pinned_item_does_not_show_that_nothing_dropped_off() {
     let list = format!("{new}{}", pinned.repeat(3));
     assert_eq!(decided(&list), Ok(Some(Side::No)));
     assert_eq!(decided(&format!("{list}{evergreen}")), Ok(Some(Side::No)));
-    // So it is read from what is kept of a longer list, too.
+    // It is also read from the stored form of a longer list.
     let long = |items: &str| {
         let filler = at_time("14:40:01").replace(">x<", &format!(">{}<", "new ".repeat(400)));
         decided(&format!("{}{items}", filler.repeat(100)))
@@ -424,10 +424,10 @@ fn unreadable_is_not_absent() {
     ] {
         assert_eq!(decided(among_others(&item).as_bytes(), "", "rust").1, doubt, "{item}");
     }
-    // What cannot be it does not matter.
+    // An item that cannot match does not matter.
     let told = decided(among_others(&bad).as_bytes(), "", "golang").1;
     assert_eq!(told, Ok(Some(Side::No)));
-    // What is found is found.
+    // A found match counts.
     let told = decided(among_others(&format!("{bad}{rust}")).as_bytes(), "", "rust").1;
     assert_eq!(told, Ok(Some(Side::Yes)));
     let cut = among_others(&rust).replace("</channel></rss>", "");
@@ -452,7 +452,7 @@ fn a_feed_may_be_two_mebibytes_long_and_its_outcome_follows_from_what_is_kept() 
         assert!(kept.contains(&Evidence::digest(body.as_bytes()).to_string()));
         assert_eq!(kept.contains("Rust is out"), side == Side::Yes);
     }
-    // Too long: what was read counts, what is missing may be there.
+    // Too long: the read part counts, and the missing part may contain a match.
     assert!(decided(long("", 1_400).as_bytes(), "", "rust").1.is_err());
     let first = rss(&format!("<channel>{rust}{}</channel>", filler.repeat(1_400)));
     assert_eq!(decided(first.as_bytes(), "", "rust").1, Ok(Some(Side::Yes)));

@@ -208,14 +208,14 @@ fn the_instant_is_there_once() {
         let body = changed(AT, r#"["2026-11-24T14:30"]"#, times);
         parse_at(&changed(&body, "[21.4]", values), instant)
     };
-    // More than was asked for does no harm, even where it has no value.
+    // Additional rows are ignored, even without a value.
     let more = r#"["2026-11-24T14:15","2026-11-24T14:30","2026-11-24T14:45"]"#;
     assert_eq!(read(more, "[null,7.5,\"hot\"]"), Ok(celsius("7.5")));
     assert_eq!(
         read(r#"["2026-11-24T14:45"]"#, "[7.5]"),
-        Err(nonsense(TIMES, "lacks the instant that was asked for"))
+        Err(nonsense(TIMES, "lacks the requested instant"))
     );
-    assert_eq!(read("[]", "[]"), Err(nonsense(TIMES, "lacks the instant that was asked for")));
+    assert_eq!(read("[]", "[]"), Err(nonsense(TIMES, "lacks the requested instant")));
     assert_eq!(
         read(r#"["2026-11-24T14:30","2026-11-24T14:30"]"#, "[7.5,8.5]"),
         Err(nonsense(TIMES, "holds the same instant twice"))

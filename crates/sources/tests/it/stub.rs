@@ -1,4 +1,4 @@
-//! A service of canned answers, and the client that asks it.
+//! A service with fixed answers, and its client.
 
 use std::ops::Deref;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What can go wrong with any answer, for each of the clients.
+//! Failures of any answer, for each of the clients.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ async fn expect_all(reply: impl Fn() -> Reply + Send + Sync + 'static, error: &S
     for (who, fetched) in ask_all(&http(), &stub.url()).await {
         let expected = match (who, error) {
             ("feed", SourceError::NotJson) => &SourceError::NotFeed,
-            // Of this one repository, unless GitHub says that it is about us.
+            // Of this one repository, unless GitHub's answer is about our client.
             ("github", SourceError::Forbidden) => &SourceError::Refused(403),
             _ => error,
         };

@@ -101,7 +101,7 @@ async fn an_article_by_its_title() {
     );
     // Another title without a redirect is no answer.
     let fetched = client.by_title("Roller coaster", now()).await;
-    assert_eq!(fetched.value, Err(nonsense("title", "is another than the one that was asked for")));
+    assert_eq!(fetched.value, Err(nonsense("title", "is not the requested one")));
 }
 
 #[tokio::test]
@@ -179,9 +179,9 @@ async fn where_rest_refuses_the_action_api_is_asked() {
     assert_eq!(fetched.evidence.status, Some(200));
     let by_title = format!("{COMMON}&titles=observation+wheel&redirects=1");
     assert_eq!(targets(&stub)[1], by_title);
-    // Where the answer's steps do not lead from what was asked, it is another answer.
+    // If the answer's redirects do not start at the requested title, it is another answer.
     let fetched = client.by_title("Roller coaster", now()).await;
-    assert_eq!(fetched.value, Err(nonsense("title", "is another than the one that was asked for")));
+    assert_eq!(fetched.value, Err(nonsense("title", "is not the requested one")));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Who runs the servers. Postgres refuses to be root, and Redis has no need to.
+//! The user of the servers. Postgres refuses to be root, and Redis has no need to.
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
@@ -19,7 +19,7 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The name of whoever runs this.
+/// The name of the present user.
 pub(crate) fn myself() -> String {
     name_of(rustix::process::geteuid().as_raw())
 }
@@ -47,8 +47,7 @@ impl Entry {
     }
 }
 
-/// The user that a server's directory belongs to and the server runs as; nobody else than we ourselves,
-/// unless we are root.
+/// The user that owns a server's directory and runs the server; the present user, unless it is root.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Account {
     ids: Option<(u32, u32)>,

@@ -20,8 +20,8 @@ use crate::first_settings::random_hex;
 use crate::process::{LOOK_EVERY, born};
 use crate::{Told, reason};
 
-/// Never named in a `.env`: the way back in when a role's password is lost. Its own password is in
-/// `superuser` beside the cluster, readable by its owner and root.
+/// Never named in a `.env`: the way back in when a role's password is lost. Its password is in `superuser` next
+/// to the cluster, readable by its owner and root.
 pub const SUPERUSER: &str = "postgres";
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
@@ -58,8 +58,8 @@ impl Postgres {
             if postgres.superuser_password().is_none() {
                 let dir = dir.display();
                 return Err(Refusal::unavailable(format!(
-                    "{dir} has a cluster, but {dir}/superuser with its superuser's password is gone: \
-                     docs/operators.md says how to get back in."
+                    "{dir} has a cluster, but {dir}/superuser with its superuser's password is missing: see \
+                     The way back in, in docs/operators.md."
                 )));
             }
             return Ok(postgres);
@@ -68,7 +68,7 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// Whether its programs can read the cluster that is there, for who wants to know before it is started.
+    /// Whether its programs can read the existing cluster, for a check before the start.
     ///
     /// # Errors
     /// When they cannot, or there are none.
@@ -98,7 +98,7 @@ impl Postgres {
             .arg(format!("--pwfile={}", password.display()))
             .current_dir(&self.dir)
             .stdin(Stdio::null())
-            // A terminal's Ctrl-C is for us, who stop after it.
+            // A terminal's Ctrl-C is only for the supervisor, which then stops it.
             .process_group(0);
         let output = command.output().map_err(|error| failed(&reason(&error)))?;
         if !output.status.success() {
@@ -116,8 +116,8 @@ impl Postgres {
         settle().map_err(|error: io::Error| failed(&reason(&error)))
     }
 
-    /// What starts it on that port; `wrapped` are words before its own, `extra` more of its settings. Without
-    /// a Unix socket: whoever wants in goes through TCP and its password.
+    /// The command that starts it on that port; `wrapped` is a prefix of it, `extra` further settings. Without a
+    /// Unix socket: clients need TCP and a password.
     pub fn command(&self, port: u16, wrapped: &[&str], extra: &[&str]) -> Command {
         self.drop_stale_lock();
         let mut command = self::wrapped(self.account, wrapped, &self.bin.join("postgres"));
@@ -146,8 +146,8 @@ impl Postgres {
         &self.bin
     }
 
-    /// After a crash of the whole machine the pid in Postgres' lock file may be somebody else's by now, which
-    /// would keep Postgres from starting.
+    /// After a crash of the whole machine the pid in Postgres' lock file may belong to another process, which
+    /// would prevent Postgres from starting.
     fn drop_stale_lock(&self) {
         let path = self.dir.join("cluster/postmaster.pid");
         let text = fs::read_to_string(&path).unwrap_or_default();
@@ -172,7 +172,7 @@ impl Postgres {
             .password(self.superuser_password().unwrap_or_default())
             .dbname("postgres")
             .application_name("arenactl")
-            // Statements about roles have passwords, which must not get into Postgres' log, whatever fails.
+            // Statements about roles contain passwords, which must never get into Postgres' log.
             .options("-c log_min_error_statement=panic -c log_statement=none -c log_min_duration_statement=-1")
             .connect_timeout(ANSWERS_WITHIN)
             .connect(NoTls)
@@ -181,7 +181,7 @@ impl Postgres {
         Ok(client)
     }
 
-    /// Waits until it answers SELECT 1. What it refuses once it takes connections, it would refuse again.
+    /// Waits until it answers SELECT 1. An error after it accepts connections would be repeated.
     ///
     /// # Errors
     /// With the reason, when it does not.
@@ -210,8 +210,7 @@ impl Postgres {
         }
     }
 
-    /// The roles and the database follow what the URLs say, so that a lost or edited `.env` never locks anyone
-    /// out.
+    /// The roles and the database are set by the URLs, so that a lost or edited `.env` never locks anyone out.
     pub(crate) async fn keep_roles(
         &self,
         port: u16,
@@ -256,7 +255,7 @@ impl Postgres {
             return Ok(());
         }
         // The first migrations name arena_app. In an empty cluster under a `.env` whose role was rotated, that
-        // one has what they grant through it.
+        // role gets its rights through this one.
         if !is(&client, has_role, "arena_app").await? {
             run(&client, "CREATE ROLE arena_app NOLOGIN", &[]).await?;
         }
@@ -279,7 +278,7 @@ async fn run(client: &Client, form: &str, words: &[&str]) -> Result<(), tokio_po
     client.batch_execute(&statement).await
 }
 
-/// What the server says, else what the way to it did.
+/// The server's error, else the connection's.
 fn words(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(said) => format!("{}: {}", said.severity(), said.message()),
@@ -287,7 +286,7 @@ fn words(error: &tokio_postgres::Error) -> String {
     }
 }
 
-/// The line of a program of Postgres that says what is wrong: its last one tells of its tidying up.
+/// The line of a Postgres program with the error: its last line is about its cleanup.
 fn complaint(said: &str) -> String {
     let wrong = ["error:", "FATAL:", "PANIC:"];
     let lines = || said.lines().filter(|line| !line.trim().is_empty());
@@ -321,15 +320,14 @@ fn shared_buffers_mb() -> u64 {
     smallest.map_or(256, |kib| (kib / 1024 / 8).clamp(64, 1024))
 }
 
-/// What to do where the programs of a server that runs were replaced on disk, as an upgrade of its packages
-/// does.
+/// The next step if the programs of a running server were replaced on disk, as by an upgrade of its packages.
 pub(crate) fn upgraded(name: &str, pid: u32) -> Option<String> {
     // Not ours to see where another user runs it.
     let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
     let program = program.to_str()?.strip_suffix(" (deleted)")?;
     Some(if Path::new(program).exists() {
         format!(
-            "{name} (pid {pid}) was upgraded on disk while it runs and goes on with the old programs. When a \
+            "{name} (pid {pid}) was upgraded on disk while it runs and still uses the old programs. When a \
              pause of some seconds suits: ./run_system.sh stop, then start it again."
         )
     } else {

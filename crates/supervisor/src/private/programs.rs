@@ -10,10 +10,10 @@ use daemon::process::Refusal;
 
 use crate::Told;
 
-/// Each version of Debian's packages has a directory of its own here.
+/// Each version of Debian's packages has its own directory here.
 const VERSIONS: &str = "/usr/lib/postgresql";
 
-/// What is installed.
+/// The installed versions.
 pub struct Programs {
     /// The directory of the newest Postgres.
     pub(crate) postgres: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! Directories that servers which run as somebody else can get to.
+//! Directories that servers under another user can reach.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -64,7 +64,7 @@ pub(crate) fn reachable(dir: &Path) -> Told<PathBuf> {
     Ok(outside)
 }
 
-/// Where a link leads: a relative one from where it lies, and not from where somebody calls us.
+/// The target of a link: a relative one is resolved from the link's directory, not from the working directory.
 fn target(dir: &Path) -> Option<PathBuf> {
     let link = fs::read_link(dir).ok()?;
     Some(dir.parent().unwrap_or(Path::new("/")).join(link))
@@ -75,7 +75,7 @@ pub(crate) fn leave(dir: &Path) -> io::Result<()> {
     if let Some(outside) = target(dir) {
         remove_all(&outside)?;
         fs::remove_file(dir)?;
-        // Only when nothing else is there.
+        // Only if nothing else is there.
         let _ = fs::remove_dir(OUTSIDE);
         return Ok(());
     }

@@ -70,7 +70,7 @@ impl Redis {
         self.dir.join("redis.conf")
     }
 
-    /// What starts it; `wrapped` are words before its own.
+    /// The command that starts it; `wrapped` is a prefix of it.
     pub fn command(&self, wrapped: &[&str]) -> Command {
         let mut command = super::postgres::wrapped(self.account, wrapped, &self.program);
         command.arg(self.config()).current_dir(&self.dir);

@@ -1,8 +1,8 @@
-//! What tests of the supervisor run in place of the arena's programs: a service by the name of one, and
-//! `arenactl` with the supervisor's commands alone. Never installed.
+//! The stubs of the arena's programs in the supervisor's tests: a service by its name, and `arenactl` with only
+//! the supervisor's commands. Never installed.
 //!
-//! Files in the directory `STAND_IN` tell it what to do (`refuse-NAME`, `unready-NAME`, `hang-arenactl`) and
-//! what it did (`order`, `environment-NAME`).
+//! Files in the directory `STAND_IN` control it (`refuse-NAME`, `unready-NAME`, `hang-arenactl`) and record its
+//! work (`order`, `environment-NAME`).
 #![allow(clippy::print_stdout, reason = "a stand-in talks to its test")]
 
 use std::fs::{self, OpenOptions};
@@ -18,7 +18,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Probes that find it unready, so that who does not wait is caught.
+/// The number of probes that find it unready, so that a caller that does not wait is detected.
 const UNREADY_PROBES: u32 = 3;
 
 fn main() -> ExitCode {
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = words.collect();
     let sources = Sources::load();
     let notes = Notes(PathBuf::from(sources.get("STAND_IN").unwrap_or_default()));
-    // As the real ones: arenactl greets nobody with a line of a log.
+    // Like the real ones: arenactl does not begin with a log line.
     daemon::telemetry::init_with(&name, "warn");
     let mut code = 0;
     let ended = process::run(&name, async {
@@ -77,7 +77,7 @@ async fn service(name: &str, sources: &Sources, notes: &Notes) -> Result<u8, Fai
     let port: u16 = sources.get(port).unwrap_or_default().parse()?;
     let mut terminate = signal(SignalKind::terminate())?;
     let listener = TcpListener::bind((host.as_str(), port)).await?;
-    // What only the settings can have told it.
+    // Values that only the settings have.
     let environment = fs::read("/proc/self/environ")?;
     fs::write(notes.0.join(format!("environment-{name}")), environment)?;
     notes.order(&format!("start {name}"))?;
@@ -95,7 +95,7 @@ async fn service(name: &str, sources: &Sources, notes: &Notes) -> Result<u8, Fai
             notes.order(&format!("ready {name}"))?;
         }
         let is_ready = probes > UNREADY_PROBES && !notes.has(&format!("unready-{name}"));
-        // Who asked may be gone.
+        // The caller may be gone.
         let _ = answer(stream, if is_ready { 200 } else { 503 }).await;
     }
 }
@@ -128,7 +128,7 @@ async fn arenactl(words: &[String], sources: &Sources, notes: Notes) -> Result<u
     Ok(0)
 }
 
-/// What it was told, for the test that reads it.
+/// Its settings, for the test that reads them.
 async fn outlook(logs: &str, sources: &Sources, notes: &Notes) {
     let database = sources.is_from_environment("DATABASE_URL");
     println!("tick    7, begun 3 s ago");

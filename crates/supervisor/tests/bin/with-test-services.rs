@@ -1,4 +1,4 @@
-//! `with-test-services [--durable] COMMAND…`: runs a command with a throw-away Postgres and Redis of its own.
+//! `with-test-services [--durable] COMMAND…`: runs a command with a temporary Postgres and Redis.
 //! For development; `scripts/with-test-services` builds and starts it.
 
 use std::cell::Cell;
@@ -35,7 +35,7 @@ const FAST: [&str; 5] = [
 const DURABLE: [&str; 1] = ["max_wal_size=8GB"];
 const QUIET: [&str; 3] =
     ["max_connections=500", "log_min_messages=fatal", "log_min_error_statement=panic"];
-/// Tests that count what statements read. Each test has a database of its own, and thus its own statements.
+/// Tests that count what statements read. Each test has its own database, and thus its own statements.
 const COUNTED: [&str; 2] =
     ["shared_preload_libraries=pg_stat_statements", "pg_stat_statements.max=50000"];
 
@@ -90,7 +90,7 @@ async fn run() -> Result<u8, Failure> {
     ended
 }
 
-/// The exit code that a signal stands for, once it comes.
+/// The exit code of a signal, once it comes.
 async fn heard(signal: &mut std::io::Result<(i32, tokio::signal::unix::Signal)>) -> u8 {
     match signal {
         Ok((code, signal)) => {
@@ -110,7 +110,7 @@ impl Drop for Home {
     }
 }
 
-/// What runs that were killed have left.
+/// Leftovers of killed runs.
 fn remove_leftovers(parent: &Path) {
     for parent in [parent, Path::new("/tmp")] {
         for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
@@ -147,12 +147,12 @@ async fn start(home: &Path, sources: &Sources, is_durable: bool) -> Result<Servi
     settings.extend(
         if is_durable { &DURABLE[..] } else { &FAST[..] }.iter().map(|text| (*text).to_owned()),
     );
-    // Elsewhere than on Debian it may be a package of its own; then those tests fail, and say why.
+    // On other systems than Debian it may be a separate package; then those tests fail with a reason.
     let library = postgres.programs().join("../lib/pg_stat_statements.so");
     if !is_durable && library.exists() {
         settings.extend(COUNTED.map(str::to_owned));
     }
-    // A server whose errors are in another language: de_DE.UTF-8, say.
+    // A server whose errors are in another language, such as de_DE.UTF-8.
     let language = sources.given("TEST_LC_MESSAGES");
     settings.extend(language.map(|language| format!("lc_messages={language}")));
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();

@@ -28,12 +28,12 @@ pub(crate) struct Bench {
     pub(crate) dir: TempDir,
     /// As `PORT_SETTINGS`.
     pub(crate) ports: [u16; 6],
-    /// What every command is told besides.
+    /// Further settings of every command.
     pub(crate) told: Vec<(String, String)>,
     pub(crate) supervisor: Option<Child>,
 }
 
-/// What a command came to.
+/// The result of a command.
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
     pub(crate) said: String,
@@ -70,8 +70,8 @@ impl Ran {
     }
 }
 
-/// Free ports, each with free ones behind it. Every test has a range of its own, outside of those that the
-/// system gives to whoever asks for any.
+/// Free ports, each with free ones behind it. Every test has its own range, outside of the system's ephemeral
+/// ports.
 fn free_ports() -> [u16; 6] {
     const FIRST: u16 = 10_000;
     const RANGES: u32 = 700;
@@ -115,7 +115,7 @@ pub(crate) fn root() -> PathBuf {
 impl Bench {
     pub(crate) fn new() -> Bench {
         let dir = tempfile::Builder::new().prefix("arena-stack-test.").tempdir().unwrap();
-        // Servers that run as somebody else must get through.
+        // Servers under another user must be able to reach it.
         fs::set_permissions(dir.path(), Permissions::from_mode(0o711)).unwrap();
         let bench = Bench { dir, ports: free_ports(), told: Vec::new(), supervisor: None };
         fs::create_dir(bench.bin()).unwrap();
@@ -162,7 +162,7 @@ impl Bench {
         self.told.push((name.to_owned(), value.into()));
     }
 
-    /// Has no command that follows be told this port.
+    /// Later commands do not get this port.
     pub(crate) fn forget_ports(&mut self, names: &[&str]) {
         for name in names {
             self.tell(name, "");
@@ -182,7 +182,7 @@ impl Bench {
             .env("STAND_IN", self.dir.path())
             .envs(PORT_SETTINGS.into_iter().zip(self.ports.map(|port| port.to_string())))
             .envs(self.told.iter().map(|(name, value)| (name, value)))
-            // From elsewhere: the working directory must not matter.
+            // From another directory: the working directory must not matter.
             .current_dir("/")
             .stdin(Stdio::null());
         command
@@ -225,13 +225,13 @@ impl Bench {
         });
     }
 
-    /// Starts one that is to end by itself.
+    /// Starts one that ends without a signal.
     pub(crate) fn refusal(&mut self) -> Ran {
         self.start();
         self.end()
     }
 
-    /// What the supervisor has said.
+    /// The supervisor's output.
     pub(crate) fn out(&self) -> String {
         fs::read_to_string(self.path("out")).unwrap_or_default()
     }
@@ -261,7 +261,7 @@ impl Bench {
         self.supervisor.as_ref().unwrap().id()
     }
 
-    /// Has the supervisor end by a signal, which it is asked to.
+    /// Ends the supervisor by a signal.
     #[track_caller]
     pub(crate) fn close(&mut self, name: &str) {
         signal(self.supervisor_pid(), name);
@@ -282,7 +282,7 @@ impl Bench {
         supervisor::process::PidFile::new(path).read()
     }
 
-    /// Nothing runs, and no pid file says so.
+    /// Nothing runs, and there is no pid file.
     #[track_caller]
     pub(crate) fn is_empty(&self) {
         for port in self.ports {
@@ -295,7 +295,7 @@ impl Bench {
         }
     }
 
-    /// What the superuser of the private Postgres is answered, by `psql`.
+    /// The answer of the private Postgres to its superuser, by `psql`.
     pub(crate) fn psql(&self, sql: &str) -> String {
         let password = fs::read_to_string(self.data().join("postgres/superuser")).unwrap();
         let output = Command::new("psql")

@@ -1,4 +1,4 @@
-//! What dies is started again; what a killed supervisor leaves behind is found.
+//! Ended processes are restarted; leftovers of a killed supervisor are found.
 
 use std::fs;
 
@@ -32,7 +32,7 @@ fn what_a_killed_supervisor_leaves_behind_is_cleared_up() {
     let mut bench = Bench::new();
     bench.open();
     bench.kill_supervisor();
-    // It goes on, though nobody reads any more what the servers say.
+    // It continues, although the servers' output is no longer read.
     for _ in 0..50 {
         bench.psql("DO $$ BEGIN RAISE WARNING 'somebody may read this'; END $$");
     }
@@ -46,14 +46,14 @@ fn what_a_killed_supervisor_leaves_behind_is_cleared_up() {
         .arenactl(&["stop"])
         .ended_with(0)
         .says("stopped bot-runner oracle ticker api redis postgres")
-        .says("nothing is left");
+        .says("its processes are stopped");
     bench.is_empty();
 
-    // A pid file whose number now belongs to somebody else: us.
+    // A pid file whose number now belongs to another process: this one.
     let stale = format!("{} 1\n", std::process::id());
     let run = bench.data().join("run");
     fs::write(run.join("api.pid"), &stale).unwrap();
-    bench.arenactl(&["stop"]).ended_with(0).says("nothing is left");
+    bench.arenactl(&["stop"]).ended_with(0).says("its processes are stopped");
     fs::write(run.join("api.pid"), &stale).unwrap();
     fs::write(run.join("supervisor.pid"), &stale).unwrap();
     bench.open();
@@ -73,7 +73,7 @@ fn what_a_killed_supervisor_leaves_behind_is_cleared_up() {
     until("it ends", || supervisor::process::born(redis).is_none());
 }
 
-/// As under `nohup`: what was ignored when it started stays ignored.
+/// As under `nohup`: signals that were ignored at the start stay ignored.
 #[test]
 fn a_hangup_that_is_ignored_stops_nothing() {
     let mut bench = Bench::new();

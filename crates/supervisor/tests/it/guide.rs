@@ -1,4 +1,4 @@
-//! Commands of the operator's guide, as they stand there.
+//! Commands of the operator's guide, unchanged.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

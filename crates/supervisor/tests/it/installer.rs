@@ -99,7 +99,7 @@ fn what_it_built_is_started_under_its_own_pid() {
     let digits = commit.trim().trim_end_matches("-dirty");
     let is_hex = digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     assert!(is_hex || !root().join(".git").exists(), "{commit}");
-    // From now on commands find what was built.
+    // From now on commands find the built programs.
     let mut status = bench.command(script(), &["status"]);
     status.env_remove("ARENA_BIN_DIR").env("CARGO_TARGET_DIR", bench.path("target"));
     Ran::of(&status.output().unwrap()).ended_with(0);
@@ -163,7 +163,7 @@ fn an_older_arenactl_does_not_keep_the_stack_from_being_stopped() {
 #[test]
 fn a_build_that_fails_says_why_and_what_it_was_at() {
     let mut bench = Bench::new();
-    // Until its progress was told.
+    // Until its progress was shown.
     let mut command = bench.builds_by(
         "echo '   Compiling serde v1' >&2\n\
          until grep -q 'building: ' \"$STAND_IN/out\"; do sleep 0.05; done\n\
@@ -261,7 +261,7 @@ fn an_install_leaves_nothing_however_it_ends() {
         assert!(!install.wait().unwrap().success());
         until("nothing is left", is_clean);
     }
-    // What one that was killed left is removed; what is not ours stays.
+    // Leftovers of a killed one are removed; other files stay.
     let leave =
         "printf '#!/bin/sh\\n%s\\nexit 101\\n' \"$install_mark\" >\"$policy_file\"; allow_starting";
     packages(&bench, leave).wait().unwrap();
@@ -277,7 +277,7 @@ fn whoever_may_not_install_is_told_which_package() {
     let bench = Bench::new();
     for (absent, package) in [("has_redis", "redis-server"), ("has_postgres", "postgresql")] {
         let present = if absent == "has_redis" { "has_postgres" } else { "has_redis" };
-        // As nobody, where the test is root.
+        // As the user `nobody`, if the test is root.
         let text = format!(
             "as() {{ if ((EUID == 0)); then setpriv --reuid=65534 --regid=65534 --clear-groups -- \"$@\"; else \"$@\"; fi; }}\n\
              {absent}() {{ false; }}; {present}() {{ true; }}; apt-get() {{ :; }}\n\

@@ -1,5 +1,5 @@
-//! The supervisor as a process, with a real Postgres and Redis of its own and stand-ins for the arena's
-//! programs. Each test has a directory and ports of its own.
+//! The supervisor as a process, with its own real Postgres and Redis and stubs of the arena's programs. Each test
+//! has its own directory and ports.
 #![allow(clippy::unwrap_used)]
 
 mod bench;

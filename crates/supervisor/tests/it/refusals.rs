@@ -1,4 +1,4 @@
-//! What is refused before anything is started: in one line that says what to do, and without a secret.
+//! Errors before anything is started: in one line that says what to do, without a secret.
 
 use std::fs;
 
@@ -27,7 +27,7 @@ fn a_setting_that_cannot_be_used_is_named_and_nothing_is_written() {
 fn a_file_that_is_not_understood_stays_as_it_was() {
     let mut bench = Bench::new();
     let cases: [(&[u8], &str); 6] = [
-        (&b"\xff\xfeA\x00=\x00h\x00\n\x00"[..], "line 1 begins as UTF-16 does"),
+        (&b"\xff\xfeA\x00=\x00h\x00\n\x00"[..], "line 1 begins like UTF-16"),
         (b"A\x00=\x00h\x00\n\x00", "line 1 has a zero byte"),
         (b"ENV=development\nADMIN_TOKEN: hunter2\n", "line 2 has a colon"),
         (b"# mine\rADMIN_TOKEN=hunter2\r", "line 1 has a carriage return"),
@@ -47,7 +47,7 @@ fn a_file_that_is_not_understood_stays_as_it_was() {
 #[test]
 fn urls_that_cannot_be_used_are_refused() {
     let mut bench = Bench::new();
-    // Whose URLs are there needs no port.
+    // A server with a URL needs no port.
     bench.tell("PRIVATE_POSTGRES_PORT", "none");
     let given = "SECRET_KEY=x\nBACKUP_KEY=7\n\
                  export DATABASE_URL='postgres://a:hunter2@127.0.0.1:1/arena'\n\

@@ -42,7 +42,7 @@ fn a_command_finds_what_is_built_and_builds_nothing() {
     unbuilt.says("cargo build --release --locked -p arenactl");
     let nowhere = Ran::of(&script("audit").env("ARENA_BIN_DIR", "/nowhere").output().unwrap());
     nowhere.ended_with(78).says("ARENA_BIN_DIR (/nowhere) lacks arenactl");
-    // A packaged build, too; and it is told this checkout.
+    // A packaged build, too; and it gets this checkout.
     let built = bench.path("target/dist");
     fs::create_dir_all(&built).unwrap();
     let arenactl = built.join("arenactl");
@@ -60,7 +60,7 @@ fn a_command_finds_what_is_built_and_builds_nothing() {
     }
 }
 
-/// A cargo that fails (its toolchain is missing, say) must not end a script without a word.
+/// A failing cargo (for example without its toolchain) must not end a script without a message.
 #[test]
 fn a_cargo_that_fails_means_the_usual_place() {
     let bench = Bench::new();

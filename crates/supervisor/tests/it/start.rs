@@ -1,4 +1,4 @@
-//! A start, from nothing and again, and what is told of a stack that runs.
+//! A first and a repeated start, and the output about a running stack.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -34,7 +34,7 @@ fn a_first_start_comes_up_in_order_and_stops_in_reverse() {
     bench.arenactl(&["reset", "--yes"]).ended_with(1).says("already running");
     bench.status().ended_with(0);
 
-    // What it was started with is known to who has other settings by now.
+    // Commands with other settings still know the addresses of the start.
     bench.told = ["API_PORT", "TICKER_HEALTH_PORT", "ORACLE_HEALTH_PORT", "BOT_RUNNER_HEALTH_PORT"]
         .map(|name| (name.to_owned(), String::new()))
         .into();
@@ -139,7 +139,7 @@ fn logs_are_shown_over_a_rotation() {
 fn two_arenas_run_side_by_side() {
     let (mut one, mut other) = (Bench::new(), Bench::new());
     one.open();
-    // Only the ports of services are asked for; private servers find their own.
+    // Only the ports of services are required; private servers find their own.
     other.forget_ports(&["PRIVATE_POSTGRES_PORT", "PRIVATE_REDIS_PORT"]);
     other.open();
     one.status().ended_with(0);

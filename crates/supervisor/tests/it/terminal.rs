@@ -1,4 +1,4 @@
-//! What a terminal is shown, and which keys it has.
+//! The output on a terminal, and its keys.
 
 use std::fs;
 use std::io::Write as _;
@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, Stdio};
 
 use crate::bench::{Bench, until};
 
-/// A command on a terminal of its own.
+/// A command on its own terminal.
 struct Terminal<'a> {
     bench: &'a Bench,
     child: Child,
@@ -41,7 +41,7 @@ impl Terminal<'_> {
         self.keys.flush().unwrap();
     }
 
-    /// What it has shown in the end.
+    /// The final output.
     #[track_caller]
     fn end(mut self) -> String {
         until("it ends", || self.child.try_wait().unwrap().is_some());
@@ -100,7 +100,7 @@ fn the_stack_and_the_arena_are_watched_in_place() {
     assert!(!terminal.end().contains('\u{1b}'));
     fs::remove_file(bench.path("hang-arenactl")).unwrap();
 
-    // The settings are those of what runs, and not of who looks.
+    // The settings are those of the running stack, not of the command.
     let kept = bench.env_file().display().to_string();
     bench.tell("ARENA_ENV_FILE", "/dev/null");
     bench.tell("DATABASE_URL", "postgres://a:b@elsewhere/x");

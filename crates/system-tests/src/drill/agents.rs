@@ -1,5 +1,5 @@
-//! The load: agents that wager, bet and answer, each request under a key of its own and repeated
-//! until somebody has said yes or no.
+//! The load: agents that wager, bet and answer, each request with its own key and repeated until it is accepted
+//! or refused.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use crate::random::Random;
 use crate::replicas::Replicas;
 use crate::stack::Stack;
 
-/// Somebody was told that this is done.
+/// The agent got an acknowledgement of this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Done {
     Registered(i64),
@@ -220,7 +220,7 @@ impl Agent {
         request.send().await.ok()
     }
 
-    /// Sends one request under one key until it is answered for good: `None` is a no.
+    /// Sends one request with one key until the answer is final: `None` is a no.
     async fn insist(&mut self, path: &str, body: &Value) -> Option<Value> {
         let key = Uuid::new_v4().to_string();
         let deadline = tokio::time::Instant::now() + PATIENCE;

@@ -1,4 +1,4 @@
-//! What can go wrong, and how it is made to.
+//! The faults, and how to inject them.
 
 use std::fmt;
 use std::process::Command;
@@ -29,17 +29,16 @@ pub enum Fault {
     PostgresShutDown,
     /// Every session is ended by its server.
     ConnectionsCut,
-    /// Every process of Postgres stands still for up to two seconds.
+    /// Every process of Postgres stops for up to two seconds.
     PostgresSlow,
-    /// No process of Postgres may write beyond the first KiB of any file (RLIMIT_FSIZE; as many as its
-    /// log has, and 64), so that the system refuses its writes as a full disk does, until Postgres
-    /// has said so.
+    /// No process of Postgres may write beyond the first KiB of any file (RLIMIT_FSIZE; as many as its log has,
+    /// and 64), so that the system refuses its writes like a full disk, until Postgres has reported it.
     DiskFull,
     RedisKilled,
     RedisEmptied,
     RedisFrozen,
-    /// Postgres' clock, as the services read it, jumps by up to twenty seconds: settlement waits as
-    /// long as a clock was set back, and agents have limits for what is open meanwhile.
+    /// Postgres' clock, as read by the services, jumps by up to twenty seconds: settlement waits as long as a
+    /// clock was set back, and agents have limits of open stakes meanwhile.
     ClockForward,
     ClockBack,
 }
@@ -122,7 +121,7 @@ impl Fault {
             | Fault::RedisFrozen
             | Fault::ClockForward
             | Fault::ClockBack => Duration::from_secs(30),
-            // Postgres replays its log; run_system.sh starts again what dies, with a back-off.
+            // Postgres replays its log; run_system.sh restarts ended processes, with a back-off.
             Fault::PostgresKilled
             | Fault::PostgresShutDown
             | Fault::DiskFull
@@ -187,7 +186,7 @@ impl Scene {
             .await
     }
 
-    /// Until Postgres has said that it could not write.
+    /// Until Postgres has reported that it could not write.
     async fn fill_disk(&self) {
         let refused = || self.stack.log("postgres").matches(": File too large").count();
         let before = refused();
@@ -198,7 +197,7 @@ impl Scene {
                 limit_files(child, limit);
             }
         };
-        // Its own log must have room, or it could not say so.
+        // Its own log must have room, or it could not report it.
         let log = self.stack.log("postgres").len();
         of_all(&format!("{}:", log + 64 * 1024));
         let mut patience = 150;
@@ -251,7 +250,7 @@ fn children(parent: u32) -> Vec<u32> {
     text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
-/// The soft limit alone, so that it can be lifted again. As the process' own user, who may.
+/// The soft limit alone, so that it can be lifted again. As the process' own user, who has the right.
 fn limit_files(pid: u32, limit: &str) {
     use std::os::unix::fs::MetadataExt as _;
     // One that has ended meanwhile needs no limit.
@@ -270,8 +269,7 @@ fn limit_files(pid: u32, limit: &str) {
     let _ = Command::new(&words[0]).args(&words[1..]).stderr(std::process::Stdio::null()).status();
 }
 
-/// Puts a clock of the drill's own before Postgres' for whoever does not say which one is meant, as
-/// the services' statements do not.
+/// Puts the drill's own clock before Postgres' for unqualified calls, as in the services' statements.
 pub(crate) async fn shadow_clock(superuser_url: &str) {
     let client = test_kit::connect(superuser_url).await;
     client

@@ -1,4 +1,4 @@
-//! What must hold after every fault.
+//! The invariants after every fault.
 
 use db::audit::{self, Options};
 use db::{Database, DatabaseConfig};
@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 use super::Scene;
 use super::agents::Done;
 
-/// What was looked at, by name.
+/// The checked facts, by name.
 pub(crate) const ALL: [&str; 8] = [
     "acknowledged writes are there, once",
     "no bot was charged twice for a tick",
@@ -19,7 +19,7 @@ pub(crate) const ALL: [&str; 8] = [
     "no number of a tick was skipped",
 ];
 
-/// What each bot was charged for which tick.
+/// The charges of each bot by tick.
 const CHARGES: &str = "WITH charges AS ( \
     SELECT l.bot_id, substr(l.reference, 6)::bigint AS tick FROM ledger l \
      WHERE l.entry_type IN ('HEARTBEAT', 'LIQUIDATION') AND l.reference LIKE 'TICK:%')";
@@ -28,7 +28,7 @@ const CHARGES: &str = "WITH charges AS ( \
 /// at.
 pub(crate) async fn check(scene: &Scene, what: &str) -> usize {
     let client = test_kit::connect(&scene.superuser_url).await;
-    // Everything that follows sees one moment.
+    // All following queries see one snapshot.
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.unwrap();
     let count = async |sql: &str| client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0);
     let must_be_none = async |name: &str, sql: &str| {

@@ -1,10 +1,9 @@
 //! Fault drills: the real stack under load, a fault at a random moment, and after each one
 //! everything that must hold is looked at.
 //!
-//! The stack is `run_system.sh` with its own Postgres and Redis, and beside it up to two more
-//! processes of each service on the same two. The seed decides which fault strikes when; what the
-//! processes are doing at that moment it cannot decide, so a seed that found something may need
-//! several runs to find it again.
+//! The stack is `run_system.sh` with its own Postgres and Redis, and up to two more processes of each service on
+//! the same two. The seed decides which fault happens when, but not what the processes do at that moment, so a
+//! failure may need several runs to reproduce.
 
 mod agents;
 mod faults;
@@ -54,7 +53,7 @@ pub async fn run(options: &Options) -> Report {
     let mut report = Report::new(options, &kinds.skipped);
     for number in 1..=options.faults {
         let fault = kinds.next();
-        // The moment of the fault is what is random here; nothing is waited for.
+        // Only the moment of the fault is random here; it waits for nothing.
         tokio::time::sleep(scene.random.millis(50, 900)).await;
         let struck = strike(&mut scene, fault, number, options).await;
         println!("{struck}");
@@ -71,7 +70,7 @@ async fn strike(scene: &mut Scene, fault: Fault, number: usize, options: &Option
     let began = Instant::now();
     fault.strike(scene).await;
     let struck_for = began.elapsed();
-    // Back means: every process says that it is ready, and agents get acknowledged again.
+    // Recovered means: every process is ready, and agents get acknowledgements again.
     let limit = fault.back_within();
     scene.wait_until_ready(&what, limit).await;
     scene.crowd.trades_again(&what, before.len(), limit).await;
@@ -136,7 +135,7 @@ impl Scene {
         report.entries = invariants::entries(&self).await;
         self.replicas.stop();
         let stopped = self.stack.stop();
-        assert_eq!(stopped, Some(0), "{what}: run_system.sh did not stop as asked");
+        assert_eq!(stopped, Some(0), "{what}: run_system.sh did not stop");
     }
 }
 
@@ -171,7 +170,7 @@ fn personas() -> tempfile::TempDir {
     folder
 }
 
-/// Where reports are written when nobody says.
+/// The default directory of reports.
 pub fn report_path(seed: u64) -> PathBuf {
     std::env::temp_dir().join(format!("drill-{seed}.json"))
 }

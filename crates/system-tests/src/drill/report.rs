@@ -1,4 +1,4 @@
-//! What a drill came to, for people and for machines.
+//! The results of a drill, for people and for machines.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +16,7 @@ pub struct Struck {
     pub fault: Fault,
     /// While it lasted.
     pub struck_for: Duration,
-    /// From its end until all was ready and agents were acknowledged again.
+    /// From its end until all was ready and agents got acknowledgements again.
     pub recovery: Duration,
     /// Actions acknowledged meanwhile.
     pub acknowledged: usize,

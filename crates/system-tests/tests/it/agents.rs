@@ -12,7 +12,7 @@ use tokio::process::Command;
 use crate::day::{HASTY, get};
 use crate::markets::{Agent, pass_deadlines};
 
-/// What they get of the environment: where the arena is, and no more.
+/// Their environment: only the arena's address.
 fn agent(program: impl AsRef<std::ffi::OsStr>, home: &Path, arena: &str) -> Command {
     let mut command = Command::new(program);
     command
@@ -129,7 +129,7 @@ async fn the_agents_of_examples_and_the_guide_live_to_see_their_bets_settled() {
     }
     let mut reader = agent("bash", home.path(), &arena);
     reader.args(["-c", &guide()]).env("WIKIPEDIA_URL", &wikipedia);
-    // Where nobody is right stakes come back, so somebody takes the other side.
+    // Without a winner stakes are returned, so another bot takes the other side.
     let against = Agent::register(&stack, "against").await;
     let run = async { tokio::join!(reader.output(), bet_against(&stack, "guided", &against)) };
     let (reader, ()) = until_settled(&stack, &["against"], run).await;
@@ -141,11 +141,11 @@ async fn the_agents_of_examples_and_the_guide_live_to_see_their_bets_settled() {
     assert!(last.contains("WON") || last.contains("LOST"), "{said}");
     assert_wagered_and_settled(&stack, "guided").await;
 
-    // Whoever comes back with the kept secret is the same bot.
+    // An agent with the stored secret is the same bot.
     let mut again = python(home.path(), &arena, &["--handle", "snake", "--once"]);
     let again = again.output().await.unwrap();
     assert!(again.status.success() && !text(&again).contains("registered"));
-    // The dead are told so, and go.
+    // A dead bot gets that answer, and its agent ends.
     let retired = stack.arenactl(&["retire", "snake", "--reason", "done", "--yes"]);
     assert!(retired.0, "{}", retired.1);
     let mut dead = python(home.path(), &arena, &["--handle", "snake", "--once"]);
@@ -171,8 +171,8 @@ async fn without_an_arena_the_agents_say_so_and_fail() {
     }
 }
 
-/// The commands of the guide as one script that stops at the first that fails, be it by an HTTP
-/// status. A command begins with `$ ` and goes on in the lines that are indented.
+/// The commands of the guide as one script that stops at the first failure, also at an HTTP error. A command
+/// begins with `$ ` and goes on in the lines that are indented.
 fn guide() -> String {
     let text = std::fs::read_to_string(root().join("docs/agents.md")).unwrap();
     let mut script =

@@ -1,11 +1,11 @@
-//! Who may know whom, read from the manifests themselves.
+//! Which crate may depend on which, read from the manifests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
-/// Packages of the workspace that each package may build on. What is not here may be known by
-/// nobody; tests may know more.
+/// Packages of the workspace that each package may build on. Other dependencies are not allowed; tests may have
+/// more.
 const MAY_KNOW: [(&str, &[&str]); 21] = [
     ("ledger-core", &[]),
     ("http-client", &[]),
@@ -80,7 +80,7 @@ fn metadata() -> Metadata {
     MetadataCommand::new().no_deps().exec().unwrap()
 }
 
-/// What each package names outside of tests.
+/// The dependencies of each package outside of tests.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let named = |package: &cargo_metadata::Package| {
         package

@@ -109,7 +109,7 @@ fn target(module: &Module, path: &str, modules: &BTreeSet<Module>) -> Option<Mod
     (!at.is_empty() && at != *module).then_some(at)
 }
 
-/// The modules that one leads to, by whatever way.
+/// All modules that one depends on, directly or indirectly.
 fn reached(from: &Module, leads: &BTreeMap<Module, BTreeSet<Module>>) -> BTreeSet<Module> {
     let (mut reached, mut next) = (BTreeSet::new(), vec![from]);
     while let Some(module) = next.pop() {

@@ -1,4 +1,4 @@
-//! What each program says on its command line, and that it is true.
+//! The help of each program, and that it is true.
 
 use std::process::{Command, Output};
 
@@ -6,7 +6,7 @@ use system_tests::stack;
 
 const SERVICES: [&str; 4] = ["api", "ticker", "oracle", "bot-runner"];
 
-/// A program that knows no setting at all.
+/// A program without settings.
 fn ask(program: &str, argument: Option<&str>) -> Output {
     Command::new(stack::bin_dir().join(program))
         .env_clear()

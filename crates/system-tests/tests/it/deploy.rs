@@ -1,5 +1,5 @@
-//! What `deploy/` names is there: settings, files, metrics, alerts. Its form is checked by validators of others
-//! (`scripts/check-deploy`).
+//! Everything that `deploy/` names exists: settings, files, metrics, alerts. Its form is checked by validators of
+//! others (`scripts/check-deploy`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ const ALERTS: &str = "deploy/monitoring/alerts.yml";
 const DASHBOARD: &str = "deploy/monitoring/grafana/dashboards/ledgerdome.json";
 const GUIDE: &str = "docs/operators.md";
 const COMPOSE: &str = "deploy/compose.yaml";
-/// A token that Prometheus would have to show, too: the guide says how.
+/// With this token Prometheus would have to send it: the guide says how.
 const NOT_IN_COMPOSE: &str = "METRICS_TOKEN";
 
 fn read(path: impl AsRef<Path>) -> String {
@@ -226,7 +226,7 @@ fn documented() -> BTreeMap<String, String> {
     kinds
 }
 
-/// What the alerts ask. A value begins behind its key, and goes on in lines that are indented more.
+/// The queries of the alerts. A value begins behind its key, and goes on in lines that are indented more.
 fn alert_queries() -> String {
     let (text, mut queries, mut is_inside) = (read(ALERTS), String::new(), false);
     for line in text.lines() {
@@ -247,7 +247,7 @@ fn alert_queries() -> String {
     queries
 }
 
-/// What the dashboard asks, by its panels alone or anywhere.
+/// The queries of the dashboard, only of its panels or all.
 fn dashboard_queries(value: &Value) -> String {
     match value {
         Value::Object(fields) => {
@@ -360,7 +360,7 @@ fn every_metric_is_documented_and_shown() {
     }
 }
 
-/// Each is told of in the guide, and tested both ways.
+/// Each is in the guide, and tested both ways.
 #[test]
 fn every_alert_is_told_of_and_tested() {
     let (alerts, guide) = (read(ALERTS), read(GUIDE));

@@ -1,4 +1,4 @@
-//! An arena on a Postgres and a Redis that somebody else runs.
+//! An arena on a given Postgres and Redis.
 
 use system_tests::stack::Stack;
 use test_kit::servers::RedisServer;

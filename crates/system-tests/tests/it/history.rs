@@ -31,27 +31,27 @@ const MUCH: i64 = 400_000;
 const FACTOR: i64 = 2;
 const MORE: i64 = 60;
 
-/// A session reads the catalogue before its first call of a statement or function: up to some six hundred
-/// blocks, which are counted with that call. So many calls of a statement may be first ones; who reads history
-/// reads thousands of blocks, each time.
+/// A session reads the catalogue before its first call of a statement or function: up to some six hundred blocks,
+/// which are counted with that call. This many calls of a statement may be first ones; a statement that reads
+/// history reads thousands of blocks each time.
 const CATALOGUE: i64 = 800;
 const FIRST_CALLS: i64 = 8;
 
-/// Statements with a bound of their own. A bot's history shows as many points as it has ticks, at most 120
-/// where nobody asks for more: five blocks for each.
+/// Statements with a bound of their own. A bot's history has as many points as ticks, by default at most 120:
+/// five blocks for each.
 const OF_A_HISTORY: [(&str, i64); 1] =
     [("SELECT t.number AS tick, m.recorded_at AS at, m.balance", 600)];
 
 /// Rows that one run reads of a table, by scans or by an index: with much history at most `FACTOR` times as many
-/// as with little, and so many more. Plans differ from run to run by some ten thousand; who reads history in each of
-/// the ticks or rounds reads millions.
+/// as with little, and so many more. Plans differ from run to run by some ten thousand; reading history in each
+/// tick or round would be millions.
 const ROWS: i64 = MUCH / 4;
 
-/// Ticks, and rounds of the oracle, that each run lives through: so many of either.
+/// The number of ticks, and of rounds of the oracle, of each run.
 const TICKS_AND_ROUNDS: i64 = 12;
 
-/// Lists with what they may be asked for at worst: filters that nothing matches, and pages at either end.
-/// `{operator}` routes are asked with the operator's token.
+/// Lists with their most expensive queries: filters without matches, and pages at either end.
+/// `{operator}` routes are called with the operator's token.
 const ROUTES: [&str; 41] = [
     "/bots",
     "/bots?limit=200",
@@ -119,7 +119,7 @@ async fn database() -> (tokio_postgres::Client, String, String) {
     (client, owner, app)
 }
 
-/// What a run read.
+/// The reads of a run.
 struct Costs {
     statements: BTreeMap<String, Statement>,
     /// Rows read, by table.
@@ -133,7 +133,7 @@ struct Statement {
     blocks: i64,
 }
 
-/// Lives through some ticks and rounds and asks every route; what the statements cost.
+/// Runs some ticks and rounds and calls every route; returns the statements' costs.
 async fn lived(what: &str, superuser: &tokio_postgres::Client, owner: &str, app: &str) -> Costs {
     let began = Instant::now();
     let outside = Outside::start().await;
@@ -175,7 +175,7 @@ async fn lived(what: &str, superuser: &tokio_postgres::Client, owner: &str, app:
     .await;
     let rows = superuser
         .query(
-            // What changes rows may read some blocks for each of them.
+            // A statement that changes rows may read some blocks for each of them.
             "SELECT query, ceil(sum(shared_blks_hit + shared_blks_read) \
                     / sum(CASE WHEN query ~ '^(UPDATE|DELETE)' THEN greatest(calls, rows) \
                                ELSE calls END))::bigint AS blocks, \
@@ -196,7 +196,7 @@ async fn lived(what: &str, superuser: &tokio_postgres::Client, owner: &str, app:
         let (calls, blocks) = (row.get(2), row.get(1));
         (row.get(0), Statement { calls, blocks })
     };
-    // Sessions hand in their counts when they end, and the stack's have.
+    // Sessions report their counts when they end, and the stack's have ended.
     let read = superuser
         .query(
             "SELECT relname::text, coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) \
@@ -292,7 +292,7 @@ async fn what_is_repeated_costs_the_same_after_a_quarter() {
     let much: i64 = std::env::var("HISTORY_ROWS").map_or(MUCH, |rows| rows.parse().unwrap());
     let (superuser, owner, app) = database().await;
     let began = Instant::now();
-    // The statistics of its first days stay: nobody analyses it for now.
+    // The statistics of its first days stay: it is not analysed for now.
     superuser
         .batch_execute(
             "DO $$ DECLARE t regclass; BEGIN \

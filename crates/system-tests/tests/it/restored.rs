@@ -1,4 +1,4 @@
-//! A machine is lost: what was backed up in the midst of work comes to life on another cluster.
+//! A machine is lost: a backup made during work is restored on another cluster.
 
 use std::process::Command;
 use std::sync::atomic::Ordering;
@@ -77,7 +77,7 @@ async fn what_was_backed_up_under_load_goes_on_elsewhere() {
     assert_ne!(restored["arena"], restored["arena_before"]);
 
     let (api_port, ticker_port) = (free_port(), free_port());
-    // A Redis that is still there, and knows nothing that could matter.
+    // A Redis that still exists, without data that could matter.
     let service = |more: &[(&'static str, String)]| {
         let mut all = vec![
             ("DATABASE_URL", app.clone()),

@@ -1,5 +1,5 @@
-//! Everything is restarted and every credential changed, one after the other, under load and behind a
-//! balancer, and nobody's request fails.
+//! Everything is restarted and every credential changed, one after the other, under load and behind a balancer,
+//! and no request fails.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -18,7 +18,7 @@ use crate::day::{HASTY, get, hasty_personas};
 const AGENTS: usize = 6;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// HAProxy with the configuration that is shipped, on ports of its own.
+/// HAProxy with the shipped configuration, on its own ports.
 struct Balancer {
     port: u16,
     stats_port: u16,
@@ -75,7 +75,7 @@ impl Balancer {
     }
 }
 
-/// Agents that ask and act, and whatever went wrong for them.
+/// Agents that observe and act, and their errors.
 #[derive(Clone, Default)]
 pub(crate) struct Load {
     pub(crate) over: Arc<AtomicBool>,
@@ -95,7 +95,7 @@ impl Load {
                 return serde_json::from_str(&text).map_err(|error| error.to_string());
             }
             match status.as_u16() {
-                // Rules of the arena, which say no to anybody at any time.
+                // Rules of the arena, which may refuse any bot at any time.
                 403 | 409 | 422 => {
                     eprintln!("{status}: {text}");
                     Ok(Value::Null)

@@ -1,4 +1,4 @@
-//! What an operator sees of a running arena: metrics of all four services, traces, and logs.
+//! The monitoring of a running arena: metrics of all four services, traces, and logs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -141,7 +141,7 @@ async fn an_arena_can_be_watched() {
     settings.extend([
         ("BOTS_DIR", bots.as_str()),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint),
-        // More than the private Postgres lets anybody have.
+        // More than the private Postgres allows.
         ("DATABASE_POOL_SIZE", "200"),
     ]);
     let (stack, _) = Stack::start(&settings).await;
@@ -226,7 +226,7 @@ async fn assert_models_are_named(collector: &Collector) {
     }
 }
 
-/// Each line is JSON, and those about something say what it is.
+/// Each line is JSON, and has the id of its subject, if any.
 fn assert_lines_have_ids(stack: &Stack) {
     let mut with: BTreeMap<&str, usize> = BTreeMap::new();
     for (service, _) in SERVICES {
@@ -243,7 +243,7 @@ fn assert_lines_have_ids(stack: &Stack) {
     assert!(with["tick"] > 0, "{with:?}");
 }
 
-/// Each service that may want more connections than there are says so when it starts.
+/// Each service that may need more connections than available warns when it starts.
 async fn assert_crowded_pools_are_told(stack: &Stack) {
     for (service, _) in SERVICES {
         eventually(&format!("{service} warns of its pool"), || async {

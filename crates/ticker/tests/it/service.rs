@@ -35,7 +35,7 @@ async fn it_is_not_ready_while_postgres_or_redis_takes_no_writes() {
         until("Postgres is read-only", 503, "default_transaction_read_only").await;
         arena.refuse_writes(false).await;
         until("it is ready in the end", 200, "").await;
-        // Nobody is told an address, or what a server said.
+        // The answer has no address and no server's message.
         drop(redis);
         until("Redis is gone", 503, "\"Redis does not answer; see the log\"").await;
         shutdown.request();

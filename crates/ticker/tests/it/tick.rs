@@ -96,7 +96,7 @@ async fn when_everybody_fails_nobody_is_to_blame() {
     for _ in 0..5 {
         arena.bot().create().await;
     }
-    // One chunk of all: who is alone in a chunk cannot be told from who alone is damaged.
+    // One chunk of all: a bot that is alone in a chunk cannot be distinguished from one that is damaged alone.
     let ticker = Ticker { chunk_bots: 100, workers: 1, ..ticker(&arena) };
     let owner = arena.owner_client().await;
     // No place for the metrics of today: not a fault of any bot.

@@ -1,4 +1,4 @@
-//! Who may not act, and when nobody may.
+//! Bots that may not act, and times when none may.
 
 use super::*;
 
@@ -54,7 +54,7 @@ async fn beyond_the_house_budget_wagers_are_refused_with_the_time_it_opens_again
     service.arena.assert_sound().await;
 }
 
-/// Redis may keep a price longer than it is fresh: restored from a copy, say.
+/// Redis may keep a price longer than it is fresh, for example after a restore from a copy.
 #[tokio::test]
 async fn a_price_too_old_by_its_providers_time_opens_nothing() {
     let service = Service::new().await;

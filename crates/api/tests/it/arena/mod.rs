@@ -220,7 +220,7 @@ async fn an_expired_or_invented_ticket_is_409() {
     let bot = service.arena.bot().create().await;
     let observation = service.observe(&bot).await;
     let other = service.arena.bot().create().await;
-    // Somebody else's look at it does not use it up: 403 until it is gone, then 409.
+    // Another bot's request does not use it up: 403 until it is gone, then 409.
     let service = &service;
     let (body, other) = (&wager(&observation, "1"), &other);
     test_kit::eventually("the observation expires", || async move {

@@ -62,7 +62,7 @@ async fn a_key_stands_for_one_body_one_bot_and_no_refusal() {
         None
     );
 
-    // A refusal is not kept: what was too much becomes possible once there is more.
+    // A refusal is not stored: the same stake is accepted once the balance is higher.
     let too_much = wager(&service.observe(&bot).await, "50");
     act_with_key(&service, &bot, &too_much, "k-3").await.problem(ProblemKind::InsufficientFunds);
     let less = wager(&service.observe(&bot).await, "0.50");

@@ -1,4 +1,4 @@
-//! Wrong values in sound bodies, and texts that are not what they seem.
+//! Wrong values in well-formed bodies, and texts with tricky content.
 
 use api_types::ProblemKind;
 use serde_json::json;
@@ -7,7 +7,7 @@ use super::{refused, targets};
 use crate::service::{Service, wager};
 use crate::state::State;
 
-/// What a field may be given instead of its value, as raw JSON.
+/// Wrong values for a field, as raw JSON.
 const VALUES: [&str; 30] = [
     "7",
     "-0",
@@ -86,7 +86,7 @@ async fn a_wrong_value_is_named_in_every_field() {
     after.rows_must_be(&before, "wrong values");
 }
 
-/// Text is text: fragments of SQL are kept as they are written, and what cannot be shown is not.
+/// Text is text: fragments of SQL are stored unchanged, and invisible characters are refused.
 #[tokio::test]
 async fn free_text_is_taken_at_its_word() {
     let service = Service::new().await;

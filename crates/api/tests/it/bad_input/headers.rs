@@ -25,7 +25,7 @@ async fn no_input_becomes_a_header() {
         refused(&answer, &bot, &path);
         assert_eq!(answer.header("set-cookie"), None);
     }
-    // In a header itself there is no way to write a line's end; what is left is refused.
+    // A header cannot contain a line end; the remaining cases are refused.
     for (name, value) in [
         ("X-Agent-Secret", "a\r\n b"),
         ("X-Agent-Secret", "a\nX-Operator: b"),

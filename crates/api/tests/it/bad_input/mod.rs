@@ -1,4 +1,4 @@
-//! What bad input gets: a documented problem, nothing written, nothing leaked.
+//! Bad input gets a documented problem, writes nothing, and leaks nothing.
 
 mod bodies;
 mod cursors;
@@ -14,7 +14,7 @@ use test_kit::TestBot;
 
 use crate::service::{ADMIN_TOKEN, Answer, SECRET_KEY, Service, wager};
 
-/// What no answer may show: what this is built of, and what it keeps to itself.
+/// Internals that no answer may show.
 const INTERNALS: [&str; 12] = [
     "postgres",
     "diesel",
@@ -36,7 +36,7 @@ struct Target {
     path: String,
     credential: (&'static str, String),
     body: Value,
-    /// Fields that any text fits, so that whatever is put there is no mistake.
+    /// Fields that accept any text.
     free: &'static [&'static str],
 }
 

@@ -24,7 +24,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// Signs what it is told with the arena's own key: only what a token says can be wrong with it.
+/// Signs claims with the arena's own key: only the claims of a token can be wrong.
 fn token(key: &[u8], kid: &str, claims: &Value) -> String {
     let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
     header.kid = Some(kid.to_owned());

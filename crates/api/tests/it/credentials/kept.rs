@@ -1,4 +1,4 @@
-//! Answers with secrets, which are repeated as long as the credentials are good that they tell of.
+//! Answers with secrets, which are repeated as long as their credentials are valid.
 
 use super::*;
 
@@ -32,7 +32,7 @@ async fn no_answer_with_secrets_is_kept_under_a_key_that_can_be_guessed() {
     assert_eq!(by_secret(&service, &bot.api_secret).await.status, 200);
 }
 
-/// What is done to a bot with old answers, and what is asked of these.
+/// Changes of a bot with old answers, and the expected answers.
 struct Kept {
     service: Service,
     bot: TestBot,
@@ -77,7 +77,7 @@ impl Kept {
         Answer::of(request.header("Idempotency-Key", key)).await
     }
 
-    /// None of the old answers is told, and each request is answered for what it is now.
+    /// None of the old answers is repeated, and each request gets a new answer.
     async fn tell_nothing(&self) {
         let registered = Kept::register(&self.service).await;
         registered.problem(ProblemKind::HandleTaken);
@@ -91,7 +91,7 @@ async fn kept_answers_end_with_a_rotation_without_grace() {
     let first = kept.rotate(&kept.bot.api_secret, 0, RANDOM_KEY).await;
     assert_eq!(first.status, 200);
     kept.tell_nothing().await;
-    // Its own answer tells of the present pair, and ends with the next rotation.
+    // Its own answer has the present pair, and ends with the next rotation.
     let again = kept.rotate(&kept.bot.api_secret, 0, RANDOM_KEY).await;
     assert_eq!(again.body, first.body);
     let second: RotatedKeys = first.ok();
@@ -138,8 +138,8 @@ async fn kept_answers_end_with_a_retirement() {
     let retire = kept.service.operator(Method::DELETE, &format!("/bots/{}", kept.bot.id));
     assert_eq!(Answer::of(retire).await.status, 200);
     Kept::register(&kept.service).await.problem(ProblemKind::HandleTaken);
-    // Its key is as good as before: it may still read. Of a retired bot nothing is kept, so each login is answered
-    // anew, even under the same key.
+    // Its key is as good as before: it may still read. No answer of a retired bot is stored, so each login gets a
+    // new answer, even with the same key.
     for _ in 0..2 {
         let fresh = kept.login().await;
         assert_eq!(

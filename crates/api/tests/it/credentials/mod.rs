@@ -187,7 +187,7 @@ async fn every_process_learns_of_a_rotation() {
     assert_eq!(at(&elsewhere, &old).await.status, 200);
     rotate(&service, &bot, &bot.api_secret, 0).await;
     until_refused(&elsewhere, &old).await;
-    // One that starts afterwards knows before it answers.
+    // A process that starts later reads it before it answers.
     let later = service.twin().await;
     assert_eq!(at(&later, &old).await.status, 401);
 }
@@ -328,7 +328,7 @@ async fn a_login_is_answered_once_a_key_and_audited() {
     assert_eq!(again.header("Idempotency-Replayed"), Some("true"));
     let named = json!({ "handle": bot.handle, "api_key": bot.api_key });
     ask(named).await.problem(ProblemKind::IdempotencyMismatch);
-    // Whoever does not have the key is not answered with its token.
+    // A caller without the key does not get its token.
     let stranger = json!({ "bot_id": bot.id, "api_key": "ldk_wrong" });
     ask(stranger).await.problem(ProblemKind::Unauthorized);
     let rows = audited(&service.arena, "LOGIN", 1).await;
@@ -354,7 +354,7 @@ async fn refused_credentials_are_audited_with_a_count() {
         let request = service.request(Method::POST, &keys).bearer_auth(guess);
         Answer::of(request).await.problem(ProblemKind::Unauthorized);
     }
-    // Of nobody there is nothing to write.
+    // For an unknown bot nothing is recorded.
     let nobody = json!({ "bot_id": 424_242, "api_key": "ldk_wrong" });
     service.post("/auth/token", &nobody).await;
     let arena = service.stop().await;

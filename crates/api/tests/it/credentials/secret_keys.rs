@@ -43,7 +43,7 @@ async fn a_new_secret_key_honours_what_was_made_under_the_one_before() {
     register(&later, "Mia").await.problem(ProblemKind::HandleTaken);
 }
 
-/// While SECRET_KEY is changed, one process knows the old one as the present one and another the new one.
+/// While SECRET_KEY is changed, one process uses the old one and another the new one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twins_in_processes_with_swapped_secret_keys_have_their_effect_once() {
     let service = Service::with(|config| {
@@ -72,7 +72,7 @@ async fn twins_in_processes_with_swapped_secret_keys_have_their_effect_once() {
         };
         let (here, there) = tokio::join!(ask(&service.base), ask(&swapped));
         let statuses = [here.status.as_u16(), there.status.as_u16()];
-        // Both get the answer; or the later one is told that its twin is under way.
+        // Both get the answer; or the later one gets a conflict with the running request.
         assert!(
             statuses.iter().all(|status| [201, 409].contains(status)) && statuses.contains(&201),
             "{statuses:?}"

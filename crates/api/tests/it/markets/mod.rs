@@ -295,7 +295,7 @@ async fn those_that_take_bets_are_told_from_those_that_are_open() {
     assert_eq!(listed("taking_bets=true").await, [research.0, open.0]);
     assert_eq!(listed("taking_bets=true&status=OPEN&source=NEWS").await, [open.0]);
     assert!(listed("taking_bets=true&status=RESOLVED").await.is_empty());
-    // It says what a bet would be told.
+    // It has the answer that a bet would get.
     let mia = service.arena.bot().create().await;
     for (market, taken) in [(open, true), (closed.id, false), (paused, false)] {
         let placed = service.bet_as(&mia, market, &bet("YES", "1")).await;

@@ -1,4 +1,4 @@
-//! What operators do with markets.
+//! Operators' acts on markets.
 
 use super::*;
 

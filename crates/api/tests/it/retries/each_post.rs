@@ -57,7 +57,7 @@ impl Cast {
         self.service.operator(Method::POST, path).json(&body)
     }
 
-    /// A sound request to the path, and a body that is not its own.
+    /// A valid request to the path, and another body.
     async fn request(&self, method: &Method, pattern: &str) -> (RequestBuilder, Value) {
         let (service, arena) = (&self.service, &self.service.arena);
         let bet = json!({ "side": "YES", "stake": "1", "confidence": "0.6" });
@@ -201,7 +201,7 @@ async fn everything_with_effects_keeps_its_answer() {
             .await
             .problem(ProblemKind::MalformedRequest);
         State::of(&cast.service.arena).await.must_be(&before, &pattern);
-        // Of the key only a hash is kept.
+        // Only a hash of the key is stored.
         let rows = cast.service.arena.owner_client().await;
         let kept = "SELECT count(*) FROM idempotency_keys k WHERE k::text LIKE '%' || $1 || '%'";
         let row = rows.query_one(kept, &[&RANDOM_KEY]).await.unwrap();
@@ -249,7 +249,7 @@ async fn a_retirement_may_be_sent_again_too() {
     let first = retire(&cast.bot.handle, Some("k")).await;
     assert_eq!(first.json()["status"], "RETIRED");
     let before = State::of(&cast.service.arena).await;
-    // By its id it is the same bot, so the same route.
+    // By its id it is the same bot, and so the same route.
     let again = retire(&cast.bot.id.to_string(), Some("k")).await;
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     assert_eq!((again.status, &again.body), (first.status, &first.body));

@@ -26,7 +26,7 @@ struct Pair {
     shutdown: Shutdown,
 }
 
-/// What all of a storm's clients send.
+/// The request of all of a storm's clients.
 struct Sent {
     path: String,
     header: (&'static str, String),
@@ -85,8 +85,7 @@ impl Pair {
         [self.service.base.clone(), second]
     }
 
-    /// Lets the storm loose. Whoever is answered gets one and the same answer, or is told to ask
-    /// again, and then gets it.
+    /// Lets the storm loose. Each client gets the same answer, or is asked to retry, and then gets it.
     async fn storm(&self, sent: Sent, grown: [i64; 6]) -> Value {
         let before = State::of(&self.service.arena).await;
         let (bases, http) = (self.bases(), Client::new());

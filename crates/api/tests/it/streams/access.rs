@@ -1,4 +1,4 @@
-//! Who may listen, and from where.
+//! Access to streams.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite;
 use super::{in_time, write_events};
 use crate::service::{ADMIN_TOKEN, Answer, Service};
 
-/// An arena that is enforced in earnest.
+/// An arena in enforce mode outside of development.
 async fn guarded() -> Service {
     Service::with(|config| {
         config.environment = Environment::Production;
@@ -101,7 +101,7 @@ async fn where_it_is_enforced_nobody_else_does() {
         ws.say(message).await;
         assert_eq!(ws.event().await, Err(close_code::UNAUTHORIZED), "{message}");
     }
-    // Whoever says nothing is not waited for.
+    // A silent client is disconnected.
     let mut ws = service.websocket("").await;
     assert_eq!(ws.event().await, Err(close_code::UNAUTHORIZED));
 }
@@ -132,7 +132,7 @@ async fn what_is_no_websocket_is_told_what_to_do() {
 async fn a_client_that_says_too_much_or_nonsense_is_shown_the_door() {
     let service = Service::new().await;
     let mut ws = service.websocket("").await;
-    // What fits is ignored.
+    // A short message is ignored.
     ws.say("hello").await;
     ws.say(&"x".repeat(4_000)).await;
     write_events(&service.arena.owner_client().await, &[1]).await;

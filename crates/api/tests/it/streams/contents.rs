@@ -1,4 +1,4 @@
-//! What is told, and what is not.
+//! The content of streams.
 
 use std::collections::HashSet;
 
@@ -97,7 +97,7 @@ async fn every_kind_of_event_occurs_and_has_its_shape() {
     assert_eq!(told[..3], expected);
     assert!(told[3].0.is_settled(), "{told:?}");
 
-    // An entry is all that the ledger says of it.
+    // An entry has all fields of the ledger.
     let entries: Vec<&LedgerEntry> = seen
         .iter()
         .filter_map(|(_, data)| match data {
@@ -179,7 +179,7 @@ async fn entropy_is_told_as_one_event_a_tick() {
         })
         .collect();
     assert_eq!(ticks, [(3, Enforcement::Enforce, 0); 2]);
-    // What other tests' transactions held back may come first: the bots, and their grants.
+    // Events held back by other tests' transactions may come first: the bots, and their grants.
     for (_, data) in &seen {
         if let EventData::Entry(entry) = data {
             assert_eq!(entry.entry_type, EntryType::Grant);
@@ -210,7 +210,7 @@ async fn signs_of_life_come_and_say_where_the_listener_is() {
     let mut sse = service.listen("?kinds=tick").await;
     let first = sse.block().await.unwrap().id.unwrap();
     write_events(&service.arena.owner_client().await, &[1]).await;
-    // It is not told of prices, and need not read over them again when it resumes.
+    // It gets no prices, and need not read them again when it resumes.
     loop {
         let block = sse.block().await.unwrap();
         assert!(block.comment.is_some() && block.data.is_none(), "{block:?}");

@@ -1,4 +1,4 @@
-//! How streams end: with the service, or for a listener that does not take what it is told.
+//! The end of streams: with the service, or for a listener that does not read.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ async fn a_service_that_stops_lets_its_listeners_go_at_once() {
     assert!(farewell.comment.unwrap().contains("stops"));
     assert!(sse.block().await.is_none());
 
-    // Whoever comes back to the next service goes on where it was.
+    // A listener that reconnects to the next service continues where it was.
     write_events(&arena.owner_client().await, &[2]).await;
     let next = Service::halted(arena, |_| ()).await;
     let mut again = next.resume(&sse.last_id.unwrap()).await;

@@ -154,7 +154,7 @@ impl Service {
         Sse::over(self.events(query).send().await.unwrap())
     }
 
-    /// Listens, and is told so: what happens from here on is told too.
+    /// Listens, and waits until it is connected: it gets all later events.
     async fn listening(&self) -> Sse {
         let mut sse = self.listen("").await;
         sse.block().await.unwrap();
@@ -186,7 +186,7 @@ impl Service {
     }
 }
 
-/// Writes events as nobody does in earnest: without a wake-up, numbered, of no consequence.
+/// Writes test events: without a notification, numbered, without effects.
 async fn write_events(client: &impl tokio_postgres::GenericClient, numbers: &[i64]) {
     let insert = "INSERT INTO events (kind, data) \
                   SELECT 'price', jsonb_build_object('n', n) FROM unnest($1::bigint[]) AS n";

@@ -1,4 +1,4 @@
-//! Resuming: nothing is lost and nothing is told twice, whatever the order of commits.
+//! Resuming: no event is lost or repeated, in any order of commits.
 
 use std::collections::HashSet;
 
@@ -138,7 +138,7 @@ async fn readers_that_are_cut_see_every_event_once_while_commits_come_out_of_ord
     let writing = async {
         let mut dice = Dice(0x5EED);
         let committed = write_out_of_order(service, &mut dice).await;
-        // Whatever was held back is behind it in no order but that of the log.
+        // Held-back events follow in the order of the log.
         write_events(&service.arena.owner_client().await, &[0]).await;
         service.cache.wake_soon();
         committed
@@ -180,7 +180,7 @@ async fn an_open_transaction_holds_back_later_ones_and_then_all_are_told() {
     write_events(&transaction, &[1]).await;
     write_events(&other, &[2]).await;
     service.cache.wake().await.unwrap();
-    // A new reader is not told of the later one either: it would resume behind the earlier.
+    // A new reader does not get the later one either: it would resume after the earlier.
     let mut second = service.resume(sse.last_id.as_ref().unwrap()).await;
     second.block().await.unwrap();
     transaction.commit().await.unwrap();
@@ -305,7 +305,7 @@ async fn a_position_whose_events_are_forgotten_is_gone() {
         let mut ws = service.websocket(&format!("?since={gone}")).await;
         assert_eq!(ws.event().await, Err(close_code::POSITION_GONE));
     }
-    // Whoever saw the last of them missed none.
+    // A reader with the last of them missed none.
     let mut again = service.resume(&second).await;
     write_events(&owner, &[3]).await;
     assert_eq!(number(&in_time("the third", again.event()).await.unwrap()), 3);

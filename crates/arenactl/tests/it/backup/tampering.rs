@@ -1,4 +1,4 @@
-//! What somebody changed in a backup, or in the database before it.
+//! Changes of an attacker in a backup, or in the database before it.
 
 use super::*;
 
@@ -21,14 +21,14 @@ async fn a_forged_manifest_is_refused_before_its_dump_is_touched() {
     edit(&manifest, |facts| drop(facts.remove("authentication")));
     assert!(refused(&[]).contains("is not authenticated"));
     fs::write(&manifest, &whole).unwrap();
-    // Another's key is no key of ours, and says which would be.
+    // A foreign key is refused, and the error names the required one.
     assert!(refused(&[("BACKUP_KEY", ANOTHER_KEY)]).contains(&key));
     assert!(refused(&[("BACKUP_KEY", "")]).contains(&key));
     let client = test_kit::connect(&url).await;
     let tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
     let count: i64 = client.query_one(tables, &[]).await.unwrap().get(0);
     assert_eq!(count, 0, "nothing was written");
-    // A key that was rotated away goes on proving what it made.
+    // A rotated key still authenticates its backups.
     let rotated = [("BACKUP_KEY", ANOTHER_KEY), ("BACKUP_KEY_PREVIOUS", BACKUP_KEY)];
     let restored = restore_with(&bench, &manifest, &url, &[], &rotated).ended_with(0);
     assert_eq!(restored.json()["authenticated"], true);
@@ -77,7 +77,7 @@ async fn a_replaced_hash_of_a_key_is_noticed() {
     let trusting = ["--unauthenticated"];
     let ran = restore_with(&bench, &manifest, &url, &trusting, &[]).ended_with(1);
     assert!(ran.stderr.contains("keys and secrets"), "{}", ran.stderr);
-    // Nor does it help to leave out what they are compared with.
+    // Removing the expected values does not help either.
     edit(&manifest, |facts| {
         facts.insert("credentials_digest".to_owned(), serde_json::Value::Null);
     });
@@ -99,7 +99,7 @@ async fn credentials_are_held_against_a_manifest() {
     assert!(ran.stdout.contains("FAILS  credentials: are not those"), "{}", ran.stdout);
 }
 
-/// What somebody with the owner's rights could leave behind, and what of it is named.
+/// Changes that an attacker with the owner's rights could leave, and their reports.
 const TAMPERING: &[(&str, &str)] = &[
     (
         "CREATE FUNCTION steal() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; \
@@ -150,11 +150,11 @@ async fn what_the_migrations_did_not_make_is_named_and_not_restored() {
         assert!(ran.stdout.contains(named), "{tampering}: {}", ran.stdout);
         let to = bench.dir.path().join("backups");
         let ran = bench.run(&["backup", "--to", to.to_str().unwrap(), "--json"]).ended_with(1);
-        assert!(ran.stderr.contains("is not what the migrations make"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("differs from the migrations"), "{}", ran.stderr);
         let manifest = PathBuf::from(ran.json()["manifest"].as_str().unwrap());
-        // What comes first is named: functions and columns before triggers and privileges.
+        // The first difference is reported: functions and columns before triggers and privileges.
         let ran = restore(&bench, &manifest, &empty_database(&bench).await).ended_with(1);
-        let words = "is not what its migrations make";
+        let words = "differs from its migrations";
         assert!(ran.stderr.contains(words), "{tampering}: {}", ran.stderr);
         let accepting = ["--accept-schema"];
         let url = empty_database(&bench).await;
@@ -163,7 +163,7 @@ async fn what_the_migrations_did_not_make_is_named_and_not_restored() {
     }
 }
 
-/// A check is asked for each row that is loaded, and may call any function.
+/// A check runs for each loaded row, and may call any function.
 #[tokio::test]
 async fn no_function_of_a_dump_runs_before_it_is_compared() {
     let bench = busy().await;

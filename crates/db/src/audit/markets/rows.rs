@@ -10,8 +10,8 @@ use crate::audit::Derive;
 use crate::audit::columns::{Columns, malformed, row};
 use crate::error::DbResult;
 
-/// Every market with its bets, one market after the other, so that memory holds one market's bets
-/// however many there are.
+/// Every market with its bets, one market after the other, so that memory has only one market's bets, for any
+/// number of markets.
 pub(super) fn markets_with_bets() -> String {
     format!(
         "COPY (SELECT m.id, {}, {} \
@@ -30,10 +30,10 @@ pub(super) fn markets_with_bets() -> String {
 /// The columns of [`markets_with_bets`].
 pub(super) const COLUMNS: usize = 1 + MarketFacts::COUNT + BetRow::COUNT;
 
-/// What decided each market, once, with its bytes where they are to be read again.
+/// The deciding fetch of each market, with its bytes if they are to be read again.
 pub(super) fn outcomes(derive: Option<Derive>) -> String {
-    // What was decided before rules were kept may have been read by another function, and from more of an
-    // answer than was kept of it. Since then the kept bytes alone decide, cut off or not.
+    // A market decided before rules were stored may have been read by another function, and from
+    // more of an answer than was stored. Since then the kept bytes alone decide, cut off or not.
     let body = match derive {
         Some(_) => "CASE WHEN m.rules IS NOT NULL THEN e.body END",
         None => "NULL::bytea",
@@ -50,9 +50,9 @@ pub(super) fn outcomes(derive: Option<Derive>) -> String {
 }
 
 row! {
-    /// A market's row, and what its evidence decided.
+    /// A market's row, and the outcome of its evidence.
     struct MarketFacts(row) {
-        /// What it names, once there were any to name.
+        /// The rules that it names, if it began after rules were stored.
         rules: Option<Hash> = "m.rules" => row.hash(),
         source: Option<MarketSource> = "m.source::text" => row.parsed(),
         status: Option<MarketStatus> = "m.status::text" => row.parsed(),
@@ -71,7 +71,7 @@ row! {
         resolved_at: Option<Timestamp> = "m.resolved_at" => row.instant(),
         /// When the deciding bytes were fetched.
         fetched_at: Option<Timestamp> = "e.fetched_at" => row.instant(),
-        /// Who called it off, by the audit log.
+        /// The actor who voided it, by the audit log.
         voided_by: Option<String> = "v.actor" => row.text(),
     }
 }

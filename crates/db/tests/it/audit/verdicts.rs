@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// One prediction that was right hours ago, by the older of two sources that both told its prices, and one
-/// that is void because nobody told its end: under rules with a lag, and long after an upgrade.
+/// One prediction that was right hours ago, by the older of two sources that both have its prices, and one that
+/// is void because no source has its end: with rules with a lag, and long after an upgrade.
 async fn with_a_lag() -> Arena {
     let rules = EconomyRules {
         sample_lag_seconds: 60,
@@ -63,7 +63,7 @@ async fn each_fault_of_a_prediction_is_named_for_what_it_is() {
         )
     };
     let cases = [
-        // By the other source, though its own one told both prices.
+        // By the other source, although its own one has both prices.
         (
             "UPDATE predictions p SET status = 'LOST', payout = 0, price_source = 'kraken', \
                     start_price_id = s.id, start_price = s.price, end_price_id = e.id, end_price = e.price \
@@ -71,7 +71,7 @@ async fn each_fault_of_a_prediction_is_named_for_what_it_is() {
                 .to_owned(),
             "samples of its own source",
         ),
-        // The same beside an invented own source, with a real one that fell silent and was never the own one.
+        // The same with a simulated own source, and a real one that stopped and was never the own one.
         (
             "UPDATE prices SET source = 'simulated' WHERE price IN (100, 101); \
              INSERT INTO prices (id, source, price, provider_at, sampled_at) \
@@ -138,7 +138,7 @@ async fn each_fault_of_a_prediction_is_named_for_what_it_is() {
 #[tokio::test]
 async fn another_source_may_take_the_place_of_a_silent_one_only() {
     let arena = with_a_lag().await;
-    // The own source fell silent after the start: then the other one's verdict is sound.
+    // The own source stopped after the start: then the other one's verdict is valid.
     let owner = arena.owner_client().await;
     owner
         .batch_execute(
@@ -151,7 +151,7 @@ async fn another_source_may_take_the_place_of_a_silent_one_only() {
                     start_price_id = s.id, start_price = s.price, end_price_id = e.id, end_price = e.price \
                FROM prices s, prices e WHERE p.status = 'WON' AND s.price = 200 AND e.price = 150";
     let faults = tampered(&arena, change).await;
-    // What was paid for the other verdict is at fault, and the choice of the source is not.
+    // The payout for the other verdict is reported, but not the choice of the source.
     assert!(!faults.iter().any(|fault| fault.contains("own source")), "{faults:?}");
     // It must have been waited for all the same.
     let hasty = "UPDATE predictions SET resolved_at = created_at + interval '1800 seconds' WHERE status = 'LOST'; \

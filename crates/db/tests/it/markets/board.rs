@@ -112,7 +112,7 @@ async fn no_number_of_markets_takes_bounties_out_of_the_budget() {
     };
     let broke = markets::open(&mut conn, &asks("1.01"), arena.rules(), None).await;
     assert!(matches!(broke, Err(DbError::Refused(Refusal::BountyBudget { .. }))), "{broke:?}");
-    // So many that cost something are the most that are added up, so no more are opened.
+    // At most this many bounties are added up, so no more markets are opened.
     more("0.00000001", 1_000).await;
     let full = markets::open(&mut conn, &asks("1.01"), arena.rules(), None).await;
     assert!(

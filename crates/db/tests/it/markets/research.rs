@@ -156,7 +156,7 @@ async fn during_a_pause_of_the_arena_the_time_of_research_stands_still() {
     arena.age_market(over, at_first + 60).await;
     let (mut conn, who) = (arena.conn().await, "mia".parse().unwrap());
     pauses::pause_arena(&mut conn, &who, "a test", None).await.unwrap();
-    // What had ended before ends; the rest does not, however long the pause is.
+    // Research that was over before ends; the rest does not, for any length of pause.
     assert_eq!(markets::expire_due(&mut conn).await.unwrap(), [over]);
     pass(&arena, market, 100_000).await;
     assert_eq!(markets::expire_due(&mut conn).await.unwrap(), []);
@@ -167,7 +167,7 @@ async fn during_a_pause_of_the_arena_the_time_of_research_stands_still() {
     let now_left = left(&arena, market).await;
     assert!((at_first - 60..=at_first).contains(&now_left), "{now_left}");
     assert_eq!(markets::expire_due(&mut conn).await.unwrap(), []);
-    // Everybody is told, and the others keep their times.
+    // Events are sent for all, and the others keep their times.
     let told = format!(
         "SELECT count(*) FROM events WHERE kind = 'market' AND data->>'id' = '{market}' \
             AND (data->>'deadline')::timestamptz > clock_timestamp()"
@@ -249,7 +249,7 @@ async fn a_clock_set_back_makes_no_fault_of_a_sound_bet_or_answer() {
     let research = arena.market(MarketSource::Research).await.id;
     let times = find(&arena, market).await.times();
     let now = arena.now().await;
-    // What it places has its chain's time: too late for both.
+    // Its bets have its chain's time: too late for both.
     move_head_ahead(&arena, late, times.bets_close_at.seconds_since(now) + 5).await;
     let refused = refusal(&arena, late, vec![new_bet(market, Side::Yes, "1.00")]).await;
     assert!(matches!(refused, Refusal::BetsClosed { .. }), "{refused:?}");

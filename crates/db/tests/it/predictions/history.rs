@@ -1,4 +1,4 @@
-//! Prices that nobody sampled, as the history of a source tells them afterwards.
+//! Prices without a sample, read later from the history of a source.
 
 use super::*;
 
@@ -8,8 +8,8 @@ async fn what_a_silent_source_did_not_say_its_history_does() {
     let (bot, id) = place(&arena, "2.00").await;
     arena.price("100.00", COINGECKO, -1_999).await;
     age(&arena, id, 2_000).await;
-    // The first sample after the end was due comes far too late: whoever can silence a source must not
-    // choose the price by which it is judged.
+    // The first sample after the end was due comes far too late: an attacker who can make a source fail must not
+    // choose the deciding price.
     arena.price("101.00", COINGECKO, -1_400).await;
     let waits = outcome(&arena, id).await;
     assert!(waits.settled.is_empty(), "{waits:?}");
@@ -120,15 +120,14 @@ async fn a_price_that_came_late_is_better_than_none_once_nobody_tells_more() {
 #[tokio::test]
 async fn a_late_pair_of_another_real_source_is_better_than_none() {
     let kraken = PriceSource::Kraken;
-    // Whether the own source told a start in time or nothing at all.
+    // Whether the own source has a start in time or nothing.
     for own in [true, false] {
         let arena = Arena::new().await.with_rules(quick());
         let (bot, id) = place(&arena, "2.00").await;
         age(&arena, id, 22_600).await;
         let start = if own { -22_599 } else { -22_400 };
         arena.price("100.00", COINGECKO, start).await;
-        // The end is missing there, an invented source began earlier, and these came too late to be asked for
-        // in time.
+        // The end is missing there, a simulated source began earlier, and these came too late to count.
         arena.price("10.00", PriceSource::Simulated, -22_300).await;
         arena.price("11.00", PriceSource::Simulated, -21_500).await;
         arena.price("200.00", kraken, -22_000).await;

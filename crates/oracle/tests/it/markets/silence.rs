@@ -35,7 +35,7 @@ async fn after_a_gap_its_source_is_asked_before_a_market_is_given_up() {
         assert_eq!(status, MarketStatus::Locked);
     }
     let before = fetches(&arena, &market).await;
-    // Nobody asked for five hours; six have passed since the first question.
+    // No request for five hours; six have passed since the first one.
     let status = later(&arena, &outside, &market, 5 * 3_600).await;
     assert_eq!(status, MarketStatus::Locked, "it was asked for three hours");
     assert_eq!(fetches(&arena, &market).await, before + 1);
@@ -53,7 +53,7 @@ async fn a_market_is_given_up_by_its_own_patience() {
         ..rules.clone()
     };
     let (arena, outside, market) = with_a_silent_source(short).await;
-    // From now on others are in force.
+    // From now on other rules are in force.
     let arena = arena.with_rules(rules);
     let mut asked = 0;
     while later(&arena, &outside, &market, 900).await == MarketStatus::Locked {
@@ -96,7 +96,7 @@ async fn answers_of_one_moment_are_one_strike_and_one_answer_is_fetched_once() {
     assert_eq!(resolved.waiting.len(), 6);
     assert_eq!(outside.asked(MarketSource::News), before + 1);
     for market in &board {
-        // Beside what it was opened from; each was asked.
+        // In addition to the fetch at its opening; each was queried.
         assert_eq!(fetches(&arena, market).await, 2);
     }
 }

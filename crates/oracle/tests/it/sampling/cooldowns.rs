@@ -1,4 +1,4 @@
-//! How long a source that wants peace is left alone, and who is asked meanwhile.
+//! The cooldown of a source that requests a wait, and the sources queried meanwhile.
 
 use super::*;
 
@@ -33,7 +33,7 @@ async fn a_cooled_source_is_asked_as_soon_as_its_cooldown_ends() {
     let oracle = oracle(&arena, &[feed]).await;
     let now = arena.now().await;
     round_at(&oracle, now).await;
-    // Rounds in which nobody was asked do not count as asking.
+    // Rounds without a request do not count.
     assert_eq!(round_at(&oracle, now.plus_seconds(118)).await.sampled, Some(Sampled::NoAnswer));
     end_cooldown(&arena).await;
     let sampled = round_at(&oracle, now.plus_seconds(121)).await.sampled;
@@ -102,7 +102,7 @@ async fn a_source_that_wants_peace_is_followed_by_the_next_real_one_at_once() {
         let is_second = matches!(sampled, Some(Sampled::Recorded { source: Kraken, .. }));
         assert!(is_second, "{sampled:?}");
     }
-    // The first one's cooldown runs as ever, and while it does nobody invents prices.
+    // The first one's cooldown continues, and meanwhile no simulated price is used.
     let sampled = round_at(&oracle, now.plus_seconds(119)).await.sampled;
     assert_eq!(sampled, Some(Sampled::NoAnswer));
     assert_eq!(strikes_and_rest(&arena).await.0, 1);

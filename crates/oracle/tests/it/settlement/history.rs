@@ -1,4 +1,4 @@
-//! Prices that nobody sampled, as the history of a source tells them afterwards.
+//! Prices without a sample, read later from the history of a source.
 
 use super::*;
 
@@ -50,7 +50,7 @@ async fn what_a_history_leaves_out_holds_up_nobody_else_and_is_no_time_without_p
         ..Told::plain(Coingecko, vec![("60001", now.plus_seconds(-1_350))])
     });
     let oracle = oracle_of(&arena, cache(&arena).await, vec![Arc::clone(&feed) as _]);
-    // What lies before it is kept at once; it is asked for three times more.
+    // The part before it is stored at once; it is requested three times more.
     for (round, told) in [(1, true), (2, false), (3, false), (4, true), (5, false)] {
         look_again(&arena).await;
         let report = round_at(&oracle, now).await;
@@ -84,7 +84,7 @@ async fn a_history_without_prices_is_no_answer_and_one_that_is_too_short_is_not_
     }
 }
 
-/// Who brings about refusals right before the end is due must not get a lost stake back.
+/// A bot that causes refusals right before the due end must not get a lost stake back.
 #[tokio::test]
 async fn a_source_that_was_silenced_tells_afterwards_what_it_would_have_said() {
     let arena = Arena::new().await;

@@ -61,7 +61,7 @@ fn one_odd_element_never_costs_the_whole_feed() {
         let read = parse_feed(among_others(item).as_bytes()).unwrap();
         let found = titles(&read);
         assert!(found.contains(&"before"), "{item:.60}: {read:?}");
-        // What stands behind it is read, unless nobody knows where it ends.
+        // The items after it are read, unless its end is unclear.
         let bets_closed = at("2026-11-24T12:59:00Z");
         let after = mentions(&read, "after", bets_closed, now());
         if item.starts_with("<a><a>") {
@@ -70,7 +70,7 @@ fn one_odd_element_never_costs_the_whole_feed() {
             let after = after.unwrap().and_then(|it| it.title.as_deref());
             assert_eq!(after, Some("after"), "{item:.60}: {read:?}");
         }
-        // Whether "y" was mentioned is open: the odd one may be it.
+        // Whether "y" was mentioned is unclear: the broken item may be a match.
         let bets_closed = at("2026-11-24T13:30:00Z");
         let told = mentions(&read, "y", bets_closed, now());
         let harmless = ["a & b", "</b>", "a=\"1\"", "\0", "</item></item>"];
@@ -128,7 +128,7 @@ fn a_feed_is_read_in_the_encoding_that_it_declares() {
         (marked, ""),
         (wide(&declared("utf-16"), u16::to_be_bytes), ""),
         (wide(&feed, u16::to_le_bytes), ""),
-        // UTF-8, whatever it declares.
+        // UTF-8, regardless of its declaration.
         (declared("ISO-8859-1").into_bytes(), ""),
         (declared("Shift_JIS").into_bytes(), "; charset=windows-1252"),
         (declared("UTF-16").into_bytes(), ""),
@@ -147,12 +147,12 @@ fn a_feed_is_read_in_the_encoding_that_it_declares() {
         .flat_map(|byte| if byte == 1 { b"\x83\x89".to_vec() } else { vec![byte] })
         .collect();
     assert_eq!(decided(&japan, "", "ラ").1, Ok(Some(Side::Yes)));
-    // Not what was declared: what it says cannot be known.
+    // Not the declared encoding: its text is unknown.
     let told = decided(&undeclared, "; charset=utf-8", "café").1;
     assert_eq!(told, Err(SourceError::InDoubt { items: 1 }));
 }
 
-/// What a stricter reader would refuse, and this one does not.
+/// Input that a stricter parser would refuse, and this one does not.
 #[test]
 fn what_the_web_calls_a_feed_is_read() {
     let channel = rss(&format!("<channel>{ITEM}</channel>"));
