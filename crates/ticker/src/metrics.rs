@@ -31,7 +31,7 @@ static FAILURES: Declared<IntCounter> = counter(
     "Bots that a tick passed over because charging them failed.",
 );
 static PAUSED: Declared<IntGaugeVec> =
-    gauges("arena_paused", "1 while an operator holds the arena.", &[]);
+    gauges("arena_paused", "1 while the arena is paused.", &[]);
 
 static RATE: Declared<IntGauge> =
     gauge("arena_tick_rate_seconds", "From one tick to the next, as configured.");
