@@ -73,7 +73,7 @@ claim() {
     say "$$ $REPLY" >"$data/run/supervisor.pid"
 }
 
-# born PID: in REPLY when that process started: with it a pid is nobody else's.
+# born PID: in REPLY when that process started: with it a pid is unique.
 born() {
     local stat
     { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
@@ -101,7 +101,7 @@ stop() {
         done
         say "stopped (pid $pid)"
     elif compgen -G "$data/run/*.pid" >/dev/null; then
-        # What a killed one left behind.
+        # Leftovers of a killed one.
         exec scripts/arenactl stop
     else
         say "not running"
@@ -144,7 +144,7 @@ named() {
     [[ -n $REPLY ]]
 }
 
-# A server of the user's own that is not there is told; a private one needs its programs.
+# A given server that does not answer is reported; a private one needs its programs.
 look_at_servers() {
     local server url port host marked wanted=()
     named ARENA_PRIVATE_SERVICES
@@ -204,8 +204,8 @@ build() {
     return "$code"
 }
 
-# Tells the build which commit this is, for --version. A source without one, or inside somebody
-# else's repository, stays unnamed.
+# Tells the build which commit this is, for --version. A source without one, or inside another repository,
+# stays unnamed.
 name_source() {
     local top
     [[ -z ${LEDGERDOME_COMMIT-} ]] || return 0

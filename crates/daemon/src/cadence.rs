@@ -17,7 +17,7 @@ use crate::telemetry::{chain, panic_text};
 /// Runs turns until a stop is requested, and returns after the current one has finished.
 ///
 /// A turn begins `period` after the beginning of the one before, or at once if that one took longer: an overrun
-/// delays, turns never overlap, and missed turns are not repeated. Errors and panics are logged here, with their
+/// delays, turns never overlap, and missed turns are skipped. Errors and panics are logged here, with their
 /// causes, and the next turn comes at its time.
 pub async fn run<C, F, E>(period: Duration, shutdown: &Shutdown, mut turn: C)
 where

@@ -72,7 +72,7 @@ pub async fn claim(
 }
 
 /// Ends a claimed turn and sets the next `interval_seconds` after the moment this one was due, or
-/// from now where that has passed: turns missed while no runner ran are not repeated. Answers
+/// from now where that has passed: turns missed while no runner ran are skipped. Answers
 /// whether the claim still held; if not, another runner has taken the turn.
 ///
 /// # Errors

@@ -64,7 +64,7 @@ pub enum Due {
 }
 
 /// Begins the next tick if the last is closed and `tick_rate_seconds` have passed since it began.
-/// Ticks missed while no ticker ran are not repeated.
+/// Ticks missed while no ticker ran are skipped.
 ///
 /// # Errors
 /// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].

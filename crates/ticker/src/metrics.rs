@@ -26,12 +26,9 @@ static LIQUIDATED: Declared<IntCounterVec> = counters(
     "Bots whose balance did not cover a fee: liquidated, or only recorded (observe mode).",
     &["recorded_only"],
 );
-static FAILURES: Declared<IntCounter> = counter(
-    "arena_tick_failures_total",
-    "Bots that a tick passed over because charging them failed.",
-);
-static PAUSED: Declared<IntGaugeVec> =
-    gauges("arena_paused", "1 while an operator holds the arena.", &[]);
+static FAILURES: Declared<IntCounter> =
+    counter("arena_tick_failures_total", "Bots that a tick skipped because charging them failed.");
+static PAUSED: Declared<IntGaugeVec> = gauges("arena_paused", "1 while the arena is paused.", &[]);
 
 static RATE: Declared<IntGauge> =
     gauge("arena_tick_rate_seconds", "From one tick to the next, as configured.");

@@ -89,8 +89,8 @@ def rounds(told):
 
 
 def schemathesis(told, seed):
-    # All checks but one: DELETE retires a bot for good, and yet its profile and its chain stay, because
-    # anybody may audit them. One worker: the same seed then asks much the same.
+    # All checks but one: DELETE retires a bot permanently, but its profile and its chain stay, so that anyone
+    # can audit them. One worker: the same seed then asks much the same.
     command = [f"{TOOLS}/bin/schemathesis", "--config-file", HERE / "schemathesis.toml", "run", f"{API}/openapi.json",
                "--checks", "all", "--exclude-checks", "use_after_free", "--seed", str(seed), "--max-time", SECONDS,
                "--workers", "1", "--report", "junit", "--report-dir", REPORT]

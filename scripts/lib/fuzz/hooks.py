@@ -53,7 +53,7 @@ def as_operator(method, path, body):
 
 
 def fresh_bot():
-    """A bot that nobody minds losing."""
+    """An expendable bot."""
     return ask("POST", "/bots", {"handle": f"victim-{roll(10**9)}"})["id"]
 
 
@@ -68,7 +68,7 @@ def deadline(**later):
 
 
 def fresh_market(source="GITHUB"):
-    """A market of an operator that nobody has bet on or answered."""
+    """A market of an operator without bets or answers."""
     name = f"fuzz-{roll(10**9)}"
     market = {"source": source, "description": "", "bounty": "0", "deadline": deadline(days=2)}
     if source == "RESEARCH":
@@ -163,7 +163,7 @@ def mend(path, body):
 
 
 def mend_market(body):
-    """A subject that nobody asks about yet, and an answer where there is one."""
+    """A subject without a market, and an answer if there is one."""
     body |= {"deadline": deadline(hours=1 + roll(20)), "bounty": f"{roll(5)}.50"}
     if body.get("answer") is not None:
         body["answer"] = ANSWER
@@ -188,7 +188,7 @@ def spare_the_fuzzer(case):
         case.path_parameters["bot"] = "zz-nobody"
 
 
-# Who was there before the run: the fuzzer, and the hosted bots, whose runner must keep its keys.
+# The bots from before the run: the fuzzer, and the hosted bots, whose runner must keep its keys.
 NAMES = {
     name.lower()
     for bot in ask("GET", "/bots?limit=200")["items"]
@@ -207,7 +207,7 @@ def after_call(context, case, response):
         with open(os.environ["FUZZ_STATUSES"] + ".new", "w", encoding="utf-8") as out:
             json.dump(STATUSES, out)
         os.replace(os.environ["FUZZ_STATUSES"] + ".new", os.environ["FUZZ_STATUSES"])
-    # What is paused is resumed at once, or nothing else would be reached any more.
+    # A pause is resumed at once, because it would block the other requests.
     if response.status_code == 200 and case.operation.path.endswith("/pause"):
         as_operator("POST", urlsplit(response.request.url).path.removesuffix("pause") + "resume", {})
     if response.status_code == 200 and case.query is not None and case.method.upper() == "GET":

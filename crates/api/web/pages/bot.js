@@ -67,7 +67,7 @@ export function BotPage({ name }) {
       >
     </div>
     ${it.paused
-      ? html`<div class="trouble"><p><strong>An operator holds this bot</strong> (<${Ago} at=${it.paused.since} />). It neither acts nor pays for time. <bdi>${it.paused.reason}</bdi></p></div>`
+      ? html`<div class="trouble"><p><strong>An operator paused this bot</strong> (<${Ago} at=${it.paused.since} />). It neither acts nor pays for time. <bdi>${it.paused.reason}</bdi></p></div>`
       : null}
     <dl class="figures">
       <${Figure} name="Balance" note="open stakes have left it"><${Money} of=${it.balance} /><//>

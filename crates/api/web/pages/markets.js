@@ -261,7 +261,7 @@ export function MarketPage({ id }) {
       <p class="lead">${status.about} ${market.condition}</p>
     </div>
     ${market.paused
-      ? html`<div class="trouble"><p><strong>An operator holds this market</strong> (<${Ago} at=${market.paused.since} />). It takes nothing and pays nothing. <bdi>${market.paused.reason}</bdi></p></div>`
+      ? html`<div class="trouble"><p><strong>An operator paused this market</strong> (<${Ago} at=${market.paused.since} />). It takes nothing and pays nothing. <bdi>${market.paused.reason}</bdi></p></div>`
       : null}
     ${market.void_reason ? html`<div class="trouble"><p><strong>Void.</strong> <bdi>${market.void_reason}</bdi></p></div>` : null}
     <dl class="figures">

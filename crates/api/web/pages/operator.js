@@ -180,7 +180,7 @@ function Audit({ turn }) {
         setMost(25);
       }}
     >
-      <option value="">All but what agents do</option>
+      <option value="">All except agents’ own actions</option>
       ${ACTIONS.map((name) => html`<option value=${name}>${name}</option>`)}
     </select>
   </label>`;

@@ -42,7 +42,7 @@ pub(crate) struct State {
     pub(crate) halted: bool,
     /// A problem in place of each observation.
     pub(crate) ticket_problem: Option<(u16, &'static str)>,
-    /// Why an operator holds the bot, or the arena.
+    /// The reason of a pause of the bot, or the arena.
     pub(crate) bot_paused: Option<&'static str>,
     pub(crate) arena_paused: Option<&'static str>,
     pub(crate) last_action_at: Option<&'static str>,
