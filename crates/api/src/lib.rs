@@ -41,9 +41,12 @@ mod usage;
 mod views;
 mod wagers;
 
+use std::process::ExitCode;
+
 pub use address::{ForwardingHeader, Networks, Proxies};
 pub use config::ApiConfig;
 pub use connections::ConnectionLimits;
+use daemon::command_line::{Build, Service};
 use daemon::config::Sources;
 use daemon::process::Failure;
 use daemon::shutdown::Shutdown;
@@ -55,6 +58,21 @@ pub use secrets::{SecretRing, SecretSettings};
 pub use server::{ANSWER_MAX_BYTES, Running, start, start_with};
 use service::clock;
 pub use streams::StreamPatience;
+
+/// What the program does: answers its command line, or serves until a signal.
+///
+/// Not in `main.rs`, where the compiler would build the whole service again for each commit.
+pub fn main(build: Build) -> ExitCode {
+    let service = Service {
+        name: "api",
+        about: "The arena's HTTP API.",
+        build,
+        needs: &["DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ADMIN_TOKEN"],
+        host: "API_HOST",
+        port: ("API_PORT", 8000),
+    };
+    daemon::process::serve(&service, run())
+}
 
 /// Runs the service until a stop is requested.
 ///

@@ -1,9 +1,11 @@
 //! The bot runner as a process: connects, waits for the arena, runs the bots, reports its health.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arena_client::{Client, ClientError, Credential};
+use daemon::command_line::{Build, Service};
 use daemon::config::Sources;
 use daemon::health::{self, Check, CheckState, LOOK_SECONDS, look};
 use daemon::process::{Failure, Unavailable};
@@ -25,11 +27,22 @@ use crate::turn::{HostedBot, thinking_limit};
 const ARENA_PATIENCE: Duration = Duration::from_secs(30);
 const ARENA_PAUSE: Duration = Duration::from_millis(500);
 
-/// Reads the settings and runs until a signal.
+/// What the program does: answers its command line, or serves until a signal.
 ///
-/// # Errors
-/// What keeps the runner from starting.
-pub async fn main() -> Result<(), Failure> {
+/// Not in `main.rs`, where the compiler would build the whole service again for each commit.
+pub fn main(build: Build) -> ExitCode {
+    let service = Service {
+        name: "bot-runner",
+        about: "Runs the hosted bots: observe, decide, act through the API.",
+        build,
+        needs: &["DATABASE_URL"],
+        host: "HEALTH_HOST",
+        port: ("BOT_RUNNER_HEALTH_PORT", crate::config::HEALTH_PORT),
+    };
+    daemon::process::serve(&service, run_with_settings())
+}
+
+async fn run_with_settings() -> Result<(), Failure> {
     let shutdown = Shutdown::install()?;
     let config = Config::read(&Sources::load())?;
     run(config, Pace::default(), shutdown).await

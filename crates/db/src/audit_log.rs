@@ -8,6 +8,7 @@ use ledger_core::{BotId, ObservationId, Timestamp};
 use serde_json::Value;
 
 use crate::PAGE_MAX;
+use crate::boxed;
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::audit_log;
@@ -59,6 +60,7 @@ pub(crate) async fn write_with_observation(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
+#[boxed]
 pub async fn record_act(
     conn: &mut Connection,
     who: &Operator,
@@ -98,6 +100,7 @@ pub struct AuditFilter {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
+#[boxed]
 pub async fn page(
     conn: &mut Connection,
     filter: &AuditFilter,

@@ -11,6 +11,7 @@ use ledger_core::{BotId, Money, Refusal};
 
 use crate::actions::{self, Placing, Wager, Wait};
 use crate::bots::{self, BotRef};
+use crate::boxed;
 use crate::error::{Conflict, DbError, DbResult};
 use crate::markets::{self, Comparison, NewAnswer, Slip};
 use crate::pool::Connection;
@@ -78,6 +79,7 @@ impl DryRun {
 ///
 /// # Errors
 /// [`DbError::NotFound`] for an unknown bot; a refusal is no error.
+#[boxed]
 pub async fn wager(conn: &mut Connection, wager: &Wager, rules: &EconomyRules) -> DbResult<DryRun> {
     let placing = Placing { wager, hook: None };
     DryRun::of(
@@ -97,6 +99,7 @@ pub async fn wager(conn: &mut Connection, wager: &Wager, rules: &EconomyRules) -
 ///
 /// # Errors
 /// [`DbError::NotFound`] for an unknown bot; a refusal is no error.
+#[boxed]
 pub async fn wait(conn: &mut Connection, wait: &Wait, rules: &EconomyRules) -> DbResult<DryRun> {
     DryRun::of(
         conn,
@@ -112,6 +115,7 @@ pub async fn wait(conn: &mut Connection, wait: &Wait, rules: &EconomyRules) -> D
 ///
 /// # Errors
 /// [`DbError::NotFound`] for an unknown bot; a refusal is no error.
+#[boxed]
 pub async fn bets(conn: &mut Connection, slip: &Slip, rules: &EconomyRules) -> DbResult<DryRun> {
     let stakes = slip.bets.iter().map(|bet| bet.stake.money());
     // A sum beyond every balance is always refused.
@@ -132,6 +136,7 @@ pub async fn bets(conn: &mut Connection, slip: &Slip, rules: &EconomyRules) -> D
 ///
 /// # Errors
 /// [`DbError::NotFound`] for an unknown bot; a refusal is no error.
+#[boxed]
 pub async fn answer(
     conn: &mut Connection,
     new: &NewAnswer,

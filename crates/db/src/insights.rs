@@ -12,6 +12,7 @@ use ledger_core::insights::{Reserve, lived_through};
 use ledger_core::{BotId, Entry, Money, TickNumber, Timestamp};
 
 use crate::bots::{BotRef, bot_named};
+use crate::boxed;
 use crate::error::{DbError, DbResult};
 use crate::ledger;
 use crate::pool::Connection;
@@ -146,6 +147,7 @@ impl QueryableByName<Pg> for Found {
 ///
 /// # Errors
 /// [`DbError::NotFound`] for a bot that does not exist; never for one about which nothing is known.
+#[boxed]
 pub async fn find(conn: &mut Connection, bot: &BotRef) -> DbResult<Insights> {
     let (id, handle) = bot.named();
     let of = OfBot { window: WINDOW_TICKS, again: WINDOW_TICKS, id, handle };

@@ -8,6 +8,7 @@ use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, Simple
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use ledger_core::market::MarketSource;
 
+use crate::boxed;
 use crate::connection::Connection;
 use crate::error::{DbError, DbResult};
 use crate::schema::{market_sources, markets};
@@ -67,6 +68,7 @@ pub struct Migrated {
 /// # Errors
 /// When Postgres refuses a migration, for want of the owner's rights, say: see [`DbError`]. Those before it
 /// stay applied.
+#[boxed]
 pub async fn run(owner_url: &str) -> DbResult<Migrated> {
     let mut migrated = run_from(owner_url, MIGRATIONS).await?;
     // If the process crashes in between, the database counts as behind, and the next run comes here.
@@ -105,6 +107,7 @@ where
 ///
 /// # Errors
 /// Those of [`run`].
+#[boxed]
 pub async fn run_next(owner_url: &str) -> DbResult<Migrated> {
     with_harness(owner_url, |harness| Ok(vec![harness.run_next_migration(MIGRATIONS)?.to_string()]))
         .await
@@ -114,6 +117,7 @@ pub async fn run_next(owner_url: &str) -> DbResult<Migrated> {
 ///
 /// # Errors
 /// When Postgres refuses: see [`DbError`]. Then it stays applied.
+#[boxed]
 pub async fn revert_last(owner_url: &str) -> DbResult<Migrated> {
     with_harness(owner_url, |harness| {
         Ok(vec![harness.revert_last_migration(MIGRATIONS)?.to_string()])
@@ -125,6 +129,7 @@ pub async fn revert_last(owner_url: &str) -> DbResult<Migrated> {
 ///
 /// # Errors
 /// When Postgres refuses one: see [`DbError`]. Those behind it are gone then.
+#[boxed]
 pub async fn revert_all(owner_url: &str) -> DbResult<Migrated> {
     with_harness(owner_url, |harness| {
         let reverted = harness.revert_all_migrations(MIGRATIONS)?;
@@ -177,6 +182,7 @@ pub fn known_versions() -> DbResult<Vec<String>> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
+#[boxed]
 pub async fn mark_unfinished(conn: &mut Connection) -> DbResult<()> {
     diesel::sql_query("INSERT INTO public.__diesel_schema_migrations (version) VALUES ($1)")
         .bind::<Text, _>(UNFINISHED)
@@ -189,6 +195,7 @@ pub async fn mark_unfinished(conn: &mut Connection) -> DbResult<()> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
+#[boxed]
 pub async fn mark_finished(conn: &mut Connection) -> DbResult<()> {
     diesel::sql_query("DELETE FROM public.__diesel_schema_migrations WHERE version = $1")
         .bind::<Text, _>(UNFINISHED)
@@ -205,6 +212,7 @@ pub(crate) fn is_unfinished(applied: &[String]) -> bool {
 ///
 /// # Errors
 /// [`DbError::Unfinished`] if a restore into it did not come to its end.
+#[boxed]
 pub async fn state(conn: &mut Connection) -> DbResult<SchemaState> {
     let applied = applied(conn).await?;
     if is_unfinished(&applied) {
@@ -248,6 +256,7 @@ async fn sources_known(conn: &mut Connection) -> DbResult<SchemaState> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
+#[boxed]
 pub async fn state_in_restore(conn: &mut Connection) -> DbResult<SchemaState> {
     let mut applied = applied(conn).await?;
     applied.retain(|version| version != UNFINISHED);

@@ -12,6 +12,7 @@ use ledger_core::prediction::{Found, Known, PriceSample, PriceSource, SAMPLE_AGE
 use ledger_core::{EconomyRules, Timestamp};
 
 use crate::PAGE_MAX;
+use crate::boxed;
 use crate::error::DbResult;
 use crate::events;
 use crate::pool::Connection;
@@ -46,6 +47,7 @@ impl PriceRow {
 ///
 /// # Errors
 /// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].
+#[boxed]
 pub async fn record(
     conn: &mut Connection,
     source: PriceSource,
@@ -90,6 +92,7 @@ pub async fn record(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
+#[boxed]
 pub async fn newest(conn: &mut Connection) -> DbResult<Option<PriceRow>> {
     Ok(prices::table
         .filter(prices::history.eq(false))
@@ -104,6 +107,7 @@ pub async fn newest(conn: &mut Connection) -> DbResult<Option<PriceRow>> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
+#[boxed]
 pub async fn page(
     conn: &mut Connection,
     before: Option<PriceId>,
@@ -225,6 +229,7 @@ pub struct Span {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
+#[boxed]
 pub async fn unread(
     conn: &mut Connection,
     source: PriceSource,
@@ -251,6 +256,7 @@ pub async fn unread(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
+#[boxed]
 pub async fn unread_parts(
     conn: &mut Connection,
     source: PriceSource,
@@ -275,6 +281,7 @@ const PRICES_LOCK: i64 = 0x48_4953_544f_5259;
 ///
 /// # Errors
 /// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].
+#[boxed]
 pub async fn record_history(
     conn: &mut Connection,
     source: PriceSource,

@@ -1,12 +1,14 @@
 //! The oracle as a process: connects, tries to get the lease, runs rounds while it has it, and reports its
 //! health.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cache::prices::FreshPrice;
 use cache::{Cache, CacheError};
 use daemon::cadence;
+use daemon::command_line::{Build, Service};
 use daemon::config::Sources;
 use daemon::health::{self, Check, CheckState, look};
 use daemon::process::Failure;
@@ -21,11 +23,22 @@ use crate::markets::{self, MarketDesk, system_dice};
 use crate::metrics;
 use crate::round::{self, Oracle, Rhythm};
 
-/// Reads the settings and runs until a signal.
+/// What the program does: answers its command line, or serves until a signal.
 ///
-/// # Errors
-/// What keeps the oracle from starting.
-pub async fn main() -> Result<(), Failure> {
+/// Not in `main.rs`, where the compiler would build the whole service again for each commit.
+pub fn main(build: Build) -> ExitCode {
+    let service = Service {
+        name: "oracle",
+        about: "Prices, settlement of predictions and markets, and the market maker.",
+        build,
+        needs: &["DATABASE_URL", "REDIS_URL"],
+        host: "HEALTH_HOST",
+        port: ("ORACLE_HEALTH_PORT", crate::config::HEALTH_PORT),
+    };
+    daemon::process::serve(&service, run_with_settings())
+}
+
+async fn run_with_settings() -> Result<(), Failure> {
     let shutdown = Shutdown::install()?;
     let config = Config::read(&Sources::load())?;
     run(config, shutdown).await

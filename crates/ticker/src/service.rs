@@ -1,8 +1,10 @@
 //! The ticker as a process: connects, runs tick after tick, and reports its health.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use daemon::cadence;
+use daemon::command_line::{Build, Service};
 use daemon::config::Sources;
 use daemon::health;
 use daemon::process::Failure;
@@ -16,8 +18,22 @@ use crate::tick::{self, Ticker};
 /// After a failed tick, until the next try.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Reads the settings and runs until a signal.
-pub async fn main() -> Result<(), Failure> {
+/// What the program does: answers its command line, or serves until a signal.
+///
+/// Not in `main.rs`, where the compiler would build the whole service again for each commit.
+pub fn main(build: Build) -> ExitCode {
+    let service = Service {
+        name: "ticker",
+        about: "Time costs money: charges every living bot once a tick.",
+        build,
+        needs: &["DATABASE_URL", "REDIS_URL"],
+        host: "HEALTH_HOST",
+        port: ("TICKER_HEALTH_PORT", crate::config::HEALTH_PORT),
+    };
+    daemon::process::serve(&service, run_with_settings())
+}
+
+async fn run_with_settings() -> Result<(), Failure> {
     let shutdown = Shutdown::install()?;
     let config = Config::read(&Sources::load())?;
     run(config, shutdown).await

@@ -17,6 +17,7 @@ use serde_json::json;
 
 use super::{Market, asked, locked_market};
 use crate::audit_log;
+use crate::boxed;
 use crate::error::{DbError, DbResult, first_cause};
 use crate::events;
 use crate::idempotency::Remember;
@@ -46,6 +47,7 @@ pub struct SettledMarket {
 ///
 /// # Errors
 /// [`Refusal::MarketPaused`] or [`Refusal::ArenaPaused`] during a pause of the market or the arena.
+#[boxed]
 pub async fn settle(conn: &mut Connection, id: MarketId) -> DbResult<Option<SettledMarket>> {
     tx::run(conn, None, async |conn| {
         let market = locked_market(conn, id).await?;
@@ -90,6 +92,7 @@ pub enum VoidBy<'a> {
 /// # Errors
 /// [`Refusal::MarketSettled`] for one that is settled; for [`VoidBy::Patience`] also while there is
 /// evidence that decides it, or time left.
+#[boxed]
 pub async fn void(
     conn: &mut Connection,
     id: MarketId,

@@ -10,6 +10,7 @@ use tokio_postgres::{Client, RowStream, Statement};
 use super::chunk::{Chunk, Deciding};
 use super::statements::Statements;
 use super::{ChunkError, ChunkReport, Selection, Tick};
+use crate::boxed;
 use crate::copy::{Instant, Raw, timestamp_of};
 use crate::error::{DbError, DbResult};
 use crate::opening;
@@ -44,6 +45,7 @@ type Param<'a> = &'a (dyn ToSql + Sync);
 impl TickEngine {
     /// # Errors
     /// [`DbError::Unavailable`] when Postgres cannot be reached in time.
+    #[boxed]
     pub async fn connect(database: &Database) -> DbResult<TickEngine> {
         let session = Session::open(database).await?;
         Ok(TickEngine { database: database.clone(), session: Some(session) })
@@ -53,6 +55,7 @@ impl TickEngine {
     ///
     /// # Errors
     /// [`ChunkError`] names the bots that were locked. [`Refusal::ArenaPaused`] while the arena is paused.
+    #[boxed]
     pub async fn apply(
         &mut self,
         tick: &Tick,
@@ -327,6 +330,7 @@ impl TickEngine {
     ///
     /// # Errors
     /// If Postgres does not answer: see [`DbError`].
+    #[boxed]
     pub async fn prepare(
         &mut self,
         tick: &Tick,
@@ -355,6 +359,7 @@ impl TickEngine {
     ///
     /// # Errors
     /// If Postgres does not answer: see [`DbError`].
+    #[boxed]
     pub async fn write_prepared(&mut self, tick: &Tick, prepared: &Prepared) -> DbResult<()> {
         let mut session = match self.session.take() {
             Some(session) => session,
