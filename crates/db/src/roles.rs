@@ -219,7 +219,7 @@ impl RoleAdmin {
     ///
     /// # Errors
     /// When Postgres refuses: see [`DbError`]. Then nothing was changed.
-    #[boxed]
+    #[boxed(?Send)]
     pub async fn succeed(&mut self, old: &str, new: &str, password: &str) -> DbResult<()> {
         // The server, and perhaps its log, gets only a hash and no password.
         let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
@@ -255,7 +255,7 @@ impl RoleAdmin {
     ///
     /// # Errors
     /// When Postgres refuses: see [`DbError`].
-    #[boxed]
+    #[boxed(?Send)]
     pub async fn hand_over(&mut self, old: &str, new: &str) -> DbResult<()> {
         self.patiently(async |transaction| {
             let ask = "SELECT FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba \
@@ -292,7 +292,7 @@ impl RoleAdmin {
     ///
     /// # Errors
     /// When Postgres refuses: see [`DbError`].
-    #[boxed]
+    #[boxed(?Send)]
     pub async fn close(&mut self, role: &str) -> DbResult<()> {
         let no_login = "format('ALTER ROLE %I NOLOGIN', $1::text)";
         self.patiently(async |transaction| run(transaction, no_login, &[role]).await).await
@@ -302,7 +302,7 @@ impl RoleAdmin {
     ///
     /// # Errors
     /// If Postgres refuses, for example because the role still owns something: see [`DbError`].
-    #[boxed]
+    #[boxed(?Send)]
     pub async fn remove(&mut self, old: &str, new: &str) -> DbResult<()> {
         self.patiently(async |transaction| {
             run(transaction, "format('DROP OWNED BY %I', $1::text)", &[old]).await?;

@@ -92,7 +92,6 @@ pub enum VoidBy<'a> {
 /// # Errors
 /// [`Refusal::MarketSettled`] for one that is settled; for [`VoidBy::Patience`] also while there is
 /// evidence that decides it, or time left.
-#[boxed]
 pub async fn void(
     conn: &mut Connection,
     id: MarketId,
