@@ -278,6 +278,18 @@ pub enum Selection {
     Exactly(Vec<BotId>),
 }
 
+impl Selection {
+    /// As many bots as it takes at most.
+    fn size(&self) -> usize {
+        match self {
+            Selection::Free { limit, .. } | Selection::Waiting { limit, .. } => {
+                usize::try_from(*limit).unwrap_or(0)
+            }
+            Selection::Exactly(bots) => bots.len(),
+        }
+    }
+}
+
 /// What a chunk did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChunkReport {

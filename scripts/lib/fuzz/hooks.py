@@ -26,7 +26,12 @@ LOCK = threading.Lock()
 ANSWER = "1040387"
 MORGUE = os.environ["FUZZ_DEAD"].split()
 CURSORS = {}
-STATUSES = {}
+# Goes on from what an earlier round counted.
+try:
+    with open(os.environ["FUZZ_STATUSES"], encoding="utf-8") as counted:
+        STATUSES = json.load(counted)
+except FileNotFoundError:
+    STATUSES = {}
 
 
 def ask(method, path, body=None, **headers):
@@ -197,7 +202,8 @@ def after_call(context, case, response):
     key = f"{case.method.upper()} {case.operation.path}"
     with LOCK:
         counts = STATUSES.setdefault(key, {})
-        counts[response.status_code] = counts.get(response.status_code, 0) + 1
+        status = str(response.status_code)
+        counts[status] = counts.get(status, 0) + 1
         with open(os.environ["FUZZ_STATUSES"] + ".new", "w", encoding="utf-8") as out:
             json.dump(STATUSES, out)
         os.replace(os.environ["FUZZ_STATUSES"] + ".new", os.environ["FUZZ_STATUSES"])

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use futures_util::future::{join, join4};
+use futures_util::future::{join, join3};
 use ledger_core::NewEvent;
 use ledger_core::economy::{self, EconomyRules, Movement, Operator};
 use ledger_core::market::{self, MarketSettlement, MarketStatus, Resolution, Side};
@@ -204,18 +204,23 @@ async fn close(
     let at = super::no_earlier_than_its_rows(conn, market.id, at).await?;
     let (work, ended) = closing_entries(&open, &settlement, wallets)?;
     ending.apply(&mut market);
-    let sealed = ledger::seal(work)?;
-    let moved = sealed.entries.iter().filter(|entry| !entry.amount.is_zero());
-    let drafts = moved.map(ledger::entry_event).collect();
-    // One pipeline: while Postgres writes one part, the next is on its way.
-    let (appended, closed, added, told) = join4(
-        sealed.write(conn, Cause::House),
-        close_bets(conn, &open, &settlement, at),
-        totals::add_ended(conn, &ended),
-        tell(conn, &market, &open, &settlement, drafts, at),
-    )
-    .await;
-    first_cause([appended, closed, added, told])?;
+    // One pipeline: while Postgres writes the bets and totals, the entries are sealed.
+    let conn: &Connection = conn;
+    let entries = async {
+        let sealed = ledger::seal(work)?;
+        let moved = sealed.entries.iter().filter(|entry| !entry.amount.is_zero());
+        let drafts = moved.map(ledger::entry_event).collect();
+        let (appended, told) = join(
+            sealed.write(conn, Cause::House),
+            tell(conn, &market, &open, &settlement, drafts, at),
+        )
+        .await;
+        first_cause([appended, told])
+    };
+    let (closed, added, appended) =
+        join3(close_bets(conn, &open, &settlement, at), totals::add_ended(conn, &ended), entries)
+            .await;
+    first_cause([closed, added, appended])?;
     conclude(conn, &market, settlement.paid, at).await?;
     Ok(SettledMarket { bets: open.len(), paid: settlement.paid, market })
 }
@@ -312,7 +317,7 @@ async fn close_bets(
 
 /// Writes down how the market ended.
 pub(super) async fn conclude(
-    conn: &mut Connection,
+    mut conn: &Connection,
     market: &Market,
     paid: bool,
     at: Timestamp,
@@ -326,7 +331,7 @@ pub(super) async fn conclude(
             markets::paid.eq(paid),
             markets::resolved_at.eq(Some(at)),
         ))
-        .execute(conn)
+        .execute(&mut conn)
         .await?;
     reached(changed, 1, format_args!("market {} is gone", market.id))
 }

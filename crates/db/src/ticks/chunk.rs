@@ -5,7 +5,7 @@ use ledger_core::chain::seal_onto;
 use ledger_core::economy::{self, EconomyRules, Enforcement, Fate, Wallet};
 use ledger_core::event::BotEvent;
 use ledger_core::post::Draft;
-use ledger_core::{BotStatus, Entry, Money, TickNumber, Timestamp};
+use ledger_core::{BotStatus, Entry, Money, Reference, TickNumber, Timestamp};
 use tokio_postgres::Row;
 
 use super::{ChunkReport, Tick};
@@ -36,59 +36,84 @@ pub(super) struct Chunk {
 const ENTRY_ROW_BYTES: usize = 220;
 const METRIC_ROW_BYTES: usize = 140;
 
-impl Chunk {
-    pub(super) fn decide(rows: &[Row], tick: &Tick, rules: &EconomyRules) -> DbResult<Chunk> {
-        // The tick's mode, should the configuration have changed since it began.
-        let rules = EconomyRules { enforcement: tick.enforcement, ..rules.clone() };
-        let reference = economy::tick_reference(tick.number);
-        let mut entries = CopyWriter::with_capacity(rows.len() * ENTRY_ROW_BYTES);
-        let mut metrics = CopyWriter::with_capacity(rows.len() * METRIC_ROW_BYTES);
-        let mut scratch = Vec::with_capacity(512);
-        let mut chunk = Chunk {
-            wallets: Vec::with_capacity(rows.len()),
-            burned: Vec::with_capacity(rows.len()),
-            fees: Vec::with_capacity(rows.len()),
-            report: ChunkReport { bots: rows.len(), ..ChunkReport::default() },
-            ..Chunk::default()
-        };
-        for row in rows {
-            let locked = Columns::of(row).locked().map_err(DbError::Corrupt)?;
-            let Locked { mut wallet, now, .. } = locked;
-            let before = wallet.balance();
-            let outcome = economy::tick(&wallet, &rules, tick.number, &reference);
-            chunk.report.last = Some(wallet.head.bot_id);
-            let mut burned = 0_i128;
-            for movement in outcome.movements {
-                burned += i128::from(movement.burned().units());
-                let entry = seal_onto(&mut wallet, movement, now, &mut scratch)?;
-                copy_entry(&mut entries, &entry);
-                chunk.entries_len += 1;
-                if outcome.fate == Fate::Liquidated {
-                    chunk.mourn(&entry, tick.number, outcome.fee, before);
-                }
-            }
-            let fee = match (tick.enforcement, outcome.fate) {
-                // What a liquidation takes is no fee.
-                (Enforcement::Enforce, Fate::Liquidated) => 0,
-                _ => i128::from(outcome.fee.units()),
-            };
-            chunk.report.fees += fee;
-            chunk.fees.push(SqlTotal(fee));
-            wallet.idle_streak = outcome.idle_streak;
-            wallet.phantom_fees = outcome.phantom_fees;
-            wallet.shadow_died_in = outcome.shadow_died_in;
-            if outcome.fate == Fate::WouldHaveBeenLiquidated {
-                chunk.report.would_have_been_liquidated.push(wallet.head.bot_id);
-            }
-            copy_metric(&mut metrics, &wallet, tick, outcome.fee, outcome.fate, now);
-            chunk.burned.push(SqlTotal(burned));
-            chunk.wallets.push(wallet);
+/// A chunk of which some rows were decided on. Rows are decided on while Postgres locks the next ones.
+pub(super) struct Deciding<'a> {
+    tick: &'a Tick,
+    rules: EconomyRules,
+    reference: Reference,
+    entries: CopyWriter,
+    metrics: CopyWriter,
+    scratch: Vec<u8>,
+    chunk: Chunk,
+}
+
+impl<'a> Deciding<'a> {
+    /// Has room for `bots`; more may come.
+    pub(super) fn new(tick: &'a Tick, rules: &EconomyRules, bots: usize) -> Deciding<'a> {
+        Deciding {
+            tick,
+            // The tick's mode, should the configuration have changed since it began.
+            rules: EconomyRules { enforcement: tick.enforcement, ..rules.clone() },
+            reference: economy::tick_reference(tick.number),
+            entries: CopyWriter::with_capacity(bots * ENTRY_ROW_BYTES),
+            metrics: CopyWriter::with_capacity(bots * METRIC_ROW_BYTES),
+            scratch: Vec::with_capacity(512),
+            chunk: Chunk {
+                wallets: Vec::with_capacity(bots),
+                burned: Vec::with_capacity(bots),
+                fees: Vec::with_capacity(bots),
+                ..Chunk::default()
+            },
         }
-        chunk.entries = (chunk.entries_len > 0).then(|| entries.finish());
-        chunk.metrics = metrics.finish();
-        Ok(chunk)
     }
 
+    /// Decides on the next wallet that is locked.
+    pub(super) fn add(&mut self, row: &Row) -> DbResult<()> {
+        let Deciding { tick, chunk, .. } = self;
+        let locked = Columns::of(row).locked().map_err(DbError::Corrupt)?;
+        let Locked { mut wallet, now, .. } = locked;
+        let before = wallet.balance();
+        let outcome = economy::tick(&wallet, &self.rules, tick.number, &self.reference);
+        chunk.report.bots += 1;
+        chunk.report.last = Some(wallet.head.bot_id);
+        let mut burned = 0_i128;
+        for movement in outcome.movements {
+            burned += i128::from(movement.burned().units());
+            let entry = seal_onto(&mut wallet, movement, now, &mut self.scratch)?;
+            copy_entry(&mut self.entries, &entry);
+            chunk.entries_len += 1;
+            if outcome.fate == Fate::Liquidated {
+                chunk.mourn(&entry, tick.number, outcome.fee, before);
+            }
+        }
+        let fee = match (tick.enforcement, outcome.fate) {
+            // What a liquidation takes is no fee.
+            (Enforcement::Enforce, Fate::Liquidated) => 0,
+            _ => i128::from(outcome.fee.units()),
+        };
+        chunk.report.fees += fee;
+        chunk.fees.push(SqlTotal(fee));
+        wallet.idle_streak = outcome.idle_streak;
+        wallet.phantom_fees = outcome.phantom_fees;
+        wallet.shadow_died_in = outcome.shadow_died_in;
+        if outcome.fate == Fate::WouldHaveBeenLiquidated {
+            chunk.report.would_have_been_liquidated.push(wallet.head.bot_id);
+        }
+        copy_metric(&mut self.metrics, &wallet, tick, outcome.fee, outcome.fate, now);
+        chunk.burned.push(SqlTotal(burned));
+        chunk.wallets.push(wallet);
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Chunk {
+        let mut chunk = self.chunk;
+        chunk.entries = (chunk.entries_len > 0).then(|| self.entries.finish());
+        chunk.metrics = self.metrics.finish();
+        chunk
+    }
+}
+
+impl Chunk {
     fn mourn(&mut self, entry: &Entry, tick: TickNumber, fee: Money, balance: Money) {
         let post = NewPost::about(entry, Draft::liquidation(tick, fee, balance));
         self.events.push(entry_event(entry));

@@ -1,13 +1,13 @@
 //! One chunk of a tick in one transaction, on a connection of its own.
 
-use futures_util::SinkExt;
 use futures_util::future::{join, join3};
+use futures_util::{SinkExt, TryStreamExt};
 use ledger_core::economy::{EconomyRules, Enforcement};
 use ledger_core::{BotId, Pause, Refusal};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row, Statement};
+use tokio_postgres::{Client, RowStream, Statement};
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Deciding};
 use super::statements::Statements;
 use super::{ChunkError, ChunkReport, Selection, Tick};
 use crate::copy::{Instant, Raw, timestamp_of};
@@ -84,6 +84,27 @@ fn before_any_bot(error: DbError) -> ChunkError {
     ChunkError { bots: Vec::new(), error }
 }
 
+/// Decides on each wallet as it comes, while Postgres locks the next one. After an error all that were
+/// locked are in `taken`.
+async fn decide(
+    rows: RowStream,
+    tick: &Tick,
+    rules: &EconomyRules,
+    selection: &Selection,
+    taken: &mut Vec<BotId>,
+) -> DbResult<Chunk> {
+    let mut rows = std::pin::pin!(rows);
+    let mut deciding = Deciding::new(tick, rules, selection.size());
+    let mut failed = Ok(());
+    while let Some(row) = rows.try_next().await? {
+        taken.push(BotId(row.get(0)));
+        if failed.is_ok() {
+            failed = deciding.add(&row);
+        }
+    }
+    failed.map(|()| deciding.finish())
+}
+
 impl Session {
     async fn open(database: &Database) -> DbResult<Session> {
         let client = database.dedicated().await?;
@@ -129,13 +150,11 @@ impl Session {
             join3(self.begin(), self.unless_paused(), self.lock(tick, selection)).await;
         begun?;
         running?;
-        let rows = rows?;
-        taken.extend(rows.iter().map(|row| BotId(row.get(0))));
-        if rows.is_empty() {
+        let chunk = decide(rows?, tick, rules, selection, taken).await?;
+        if chunk.wallets.is_empty() {
             self.client.batch_execute("COMMIT").await?;
             return Ok(ChunkReport::default());
         }
-        let chunk = Chunk::decide(&rows, tick, rules)?;
         self.write(tick, &chunk).await?;
         self.conclude(tick, &chunk).await?;
         // Not in the pipeline: behind a failed statement a COMMIT succeeds, as a rollback.
@@ -155,7 +174,8 @@ impl Session {
         Err(Refusal::ArenaPaused { pause }.into())
     }
 
-    async fn lock(&self, tick: &Tick, selection: &Selection) -> DbResult<Vec<Row>> {
+    /// Locks wallets, which come one by one.
+    async fn lock(&self, tick: &Tick, selection: &Selection) -> DbResult<RowStream> {
         let number = tick.number.0;
         let named: Vec<i64>;
         let (statement, values): (_, Vec<Param<'_>>) = match selection {
@@ -170,7 +190,7 @@ impl Session {
                 (&self.statements.lock_exactly, vec![&number, &named])
             }
         };
-        Ok(self.client.query(statement, &values).await?)
+        Ok(self.client.query_raw(statement, values).await?)
     }
 
     /// Writes a decided chunk as one pipeline and checks every row count.
@@ -321,9 +341,10 @@ impl TickEngine {
         loop {
             let selection = Selection::Free { after, limit: chunk_bots };
             let rows = session.lock(tick, &selection).await?;
-            let Some(last) = rows.last() else { break };
-            after = BotId(last.get(0));
-            chunks.push(Chunk::decide(&rows, tick, rules)?);
+            let chunk = decide(rows, tick, rules, &selection, &mut Vec::new()).await?;
+            let Some(last) = chunk.report.last else { break };
+            after = last;
+            chunks.push(chunk);
         }
         session.client.batch_execute("ROLLBACK").await?;
         Ok(Prepared(chunks))

@@ -10,7 +10,7 @@ use test_kit::outside::Outside;
 use tokio::process::Command;
 
 use crate::day::{HASTY, get};
-use crate::markets::Agent;
+use crate::markets::{Agent, pass_deadlines};
 
 /// What they get of the environment: where the arena is, and no more.
 fn agent(program: impl AsRef<std::ffi::OsStr>, home: &Path, arena: &str) -> Command {
@@ -44,39 +44,18 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
-/// Lets the deadline pass of every market that one of `handles` has bet on, again and again, as
-/// the owner of the database can: nobody waits half an hour for the weather here.
-async fn pass_deadlines(stack: &Stack, handles: &[&str]) {
-    let owner = test_kit::connect(&stack.written("DATABASE_OWNER_URL")).await;
-    loop {
-        owner
-            .execute(
-                // Bets move along: the audit looks at when they were placed.
-                "WITH due AS MATERIALIZED ( \
-                    SELECT m.id, m.deadline - now() AS early FROM markets m \
-                     WHERE status = 'OPEN' AND source <> 'RESEARCH' AND deadline > now() \
-                       AND EXISTS (SELECT 1 FROM bets b JOIN bots o ON o.id = b.bot_id \
-                                    WHERE b.market_id = m.id AND o.handle = ANY($1)) FOR UPDATE), \
-                 bets AS (UPDATE bets b SET created_at = created_at - early FROM due \
-                           WHERE b.market_id = due.id) \
-                 UPDATE markets m SET opens_at = opens_at - early, \
-                        bets_close_at = bets_close_at - early, \
-                        next_try_at = next_try_at - early, deadline = now() \
-                   FROM due WHERE m.id = due.id",
-                &[&handles],
-            )
-            .await
-            .unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    }
-}
-
 /// Waits for agents while the deadlines of their markets pass.
 async fn until_settled<T>(stack: &Stack, handles: &[&str], run: impl Future<Output = T>) -> T {
     let patience = std::time::Duration::from_secs(120);
+    let deadlines = async {
+        loop {
+            pass_deadlines(stack, 1, handles).await;
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    };
     tokio::select! {
         done = tokio::time::timeout(patience, run) => done.expect("they end in two minutes"),
-        () = pass_deadlines(stack, handles) => unreachable!("it goes on until they end"),
+        () = deadlines => unreachable!("it goes on until they end"),
     }
 }
 
