@@ -81,10 +81,10 @@ pub(crate) struct Answer {
 /// Which runs of a request get an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AnswersTo {
-    RealRun,
+    Real,
     /// Both, under the same status.
-    AnyRun,
-    DryRun,
+    Any,
+    Dry,
 }
 
 impl Endpoint {
@@ -178,7 +178,7 @@ impl Endpoint {
     /// # Errors
     /// A row must declare one such answer, and only one.
     pub(crate) fn status(&self) -> ApiResult<StatusCode> {
-        let is_success = |answer: &&Answer| answer.to != AnswersTo::DryRun && answer.status < 400;
+        let is_success = |answer: &&Answer| answer.to != AnswersTo::Dry && answer.status < 400;
         let mut successes = self.answers.iter().filter(is_success);
         let one = match (successes.next(), successes.next()) {
             (Some(one), None) => StatusCode::from_u16(one.status).ok(),
@@ -324,7 +324,7 @@ impl Endpoint {
             schema,
             links: Vec::new(),
             has_location: false,
-            to: AnswersTo::RealRun,
+            to: AnswersTo::Real,
         });
         self
     }
@@ -336,13 +336,13 @@ impl Endpoint {
         }
         match self.answers.iter_mut().find(|answer| answer.status == 200) {
             Some(answer) => {
-                answer.to = AnswersTo::AnyRun;
+                answer.to = AnswersTo::Any;
                 self.shapes.push(Shapes::add::<DryRun>);
             }
             None => {
                 self = self
                     .answers::<DryRun>(200, "What a dry run would have done.")
-                    .answered(|answer| answer.to = AnswersTo::DryRun);
+                    .answered(|answer| answer.to = AnswersTo::Dry);
             }
         }
         self

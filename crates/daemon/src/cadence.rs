@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use tracing::{Instrument, error, warn};
 
 use crate::BoxError;
+use crate::failure::chain;
 use crate::shutdown::Shutdown;
-use crate::telemetry::{chain, panic_text};
 
 /// Runs turns until a stop is requested, and returns after the current one has finished.
 ///
@@ -73,4 +73,12 @@ where
             Err(join) => Err(chain(&join)),
         },
     }
+}
+
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message")
 }

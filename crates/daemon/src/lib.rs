@@ -7,7 +7,7 @@
 pub mod cadence;
 pub mod command_line;
 pub mod config;
-mod exit;
+mod failure;
 pub mod health;
 pub mod hosts;
 pub mod log_file;

@@ -13,21 +13,21 @@
 //! }
 //! ```
 
-use std::fmt;
 use std::future::Future;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::BoxError;
 use crate::command_line::{self, Service};
 use crate::config::Sources;
-use crate::exit::Code;
-pub use crate::exit::{EXIT_CONFIG, EXIT_FAILURE, EXIT_OK, EXIT_UNAVAILABLE, exit_code_of};
 use crate::log_file::Limits;
-use crate::telemetry::{self, chain};
-use crate::{metrics, traces};
+use crate::{metrics, telemetry, traces};
+
+pub use crate::failure::{
+    EXIT_CONFIG, EXIT_FAILURE, EXIT_OK, EXIT_UNAVAILABLE, Failure, Refusal, Unavailable,
+    exit_code_of,
+};
 
 const WORKER_THREADS: usize = 2;
 /// The time for blocking work after the service itself has ended.
@@ -75,98 +75,4 @@ fn run_to_end(run: impl Future<Output = Result<(), Failure>>) -> Result<(), Fail
     let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(run)));
     runtime.shutdown_timeout(RUNTIME_STOP_TIMEOUT);
     result.unwrap_or_else(|_| Err("panicked; the log says where".into()))
-}
-
-/// Why a process ends before anybody asked it to.
-///
-/// `?` makes one of any error, `anyhow::Error` included. A [`ConfigError`](crate::config::ConfigError), an
-/// [`Unavailable`] or a [`Refusal`] anywhere in the chain of causes decides the exit code, however much context
-/// lies around it.
-#[derive(Debug)]
-pub struct Failure(BoxError);
-
-impl Failure {
-    /// A dependency that cannot be reached. `what` names it and its endpoint ("Postgres at
-    /// 127.0.0.1:5432"), `hint` says what to do; neither may contain a secret.
-    pub fn unavailable(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Unavailable::new(what, hint).into()
-    }
-
-    pub fn exit_code(&self) -> u8 {
-        exit_code_of(&*self.0)
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&chain(&*self.0))
-    }
-}
-
-// `Failure` itself is deliberately not an `Error`: that is what allows this blanket.
-impl<E: Into<BoxError>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self(error.into())
-    }
-}
-
-/// A dependency that cannot be reached, with what to do about it.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot reach {what}: {why}")]
-pub struct Unavailable {
-    what: String,
-    hint: String,
-    why: String,
-    #[source]
-    code: Code,
-}
-
-impl Unavailable {
-    /// See [`Failure::unavailable`].
-    pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        let hint = hint.into();
-        Self { what: what.into(), why: hint.clone(), hint, code: Code(EXIT_UNAVAILABLE) }
-    }
-
-    /// Adds why, with all its causes. The error's text must not contain a secret.
-    pub fn because(mut self, error: impl Into<BoxError>) -> Self {
-        // One line, whatever a server wrote into its message.
-        let reason = chain(&*error.into()).split_whitespace().collect::<Vec<_>>().join(" ");
-        self.why = format!("{reason} ({})", self.hint);
-        self
-    }
-}
-
-/// One line that says what is wrong and what to do, with the exit code that it stands for. It must not contain
-/// a secret.
-#[derive(Debug, thiserror::Error)]
-#[error("{text}")]
-pub struct Refusal {
-    #[source]
-    code: Code,
-    text: String,
-}
-
-impl Refusal {
-    pub fn new(exit_code: u8, text: impl Into<String>) -> Self {
-        Self { code: Code(exit_code), text: text.into() }
-    }
-
-    /// A setting cannot be used.
-    pub fn config(text: impl Into<String>) -> Self {
-        Self::new(EXIT_CONFIG, text)
-    }
-
-    /// Something that is needed cannot be had.
-    pub fn unavailable(text: impl Into<String>) -> Self {
-        Self::new(EXIT_UNAVAILABLE, text)
-    }
-
-    pub fn failure(text: impl Into<String>) -> Self {
-        Self::new(EXIT_FAILURE, text)
-    }
-
-    pub fn exit_code(&self) -> u8 {
-        self.code.0
-    }
 }

@@ -3,8 +3,6 @@
 //! A log line is a sentence and fields. Secrets are kept out by their types: they live in
 //! `SecretString`, whose `Debug` shows nothing and which has no `Display`.
 
-use std::error::Error;
-use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::sync::Mutex;
 
@@ -13,7 +11,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
+use crate::cadence::panic_text;
 use crate::config::Sources;
+pub use crate::failure::chain;
 use crate::log_file::LogFile;
 use crate::traces;
 
@@ -81,29 +81,4 @@ fn log_panics() {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(location, message_text = panic_text(panic.payload()), "panicked");
     }));
-}
-
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without a message")
-}
-
-/// An error and its causes in one line: `outer: inner: innermost`.
-///
-/// Causes that an outer message already contains are not repeated.
-pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            // Writing into a String cannot fail.
-            let _ = write!(text, ": {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -177,7 +177,7 @@ fn shape(answer: &Answer) -> Value {
         // Any bytes: the evidence may also be JSON.
         None if answer.media_type == "application/octet-stream" => json!({}),
         None => json!({ "type": "string" }),
-        Some(name) if answer.to == AnswersTo::AnyRun => {
+        Some(name) if answer.to == AnswersTo::Any => {
             json!({ "oneOf": [schema_ref(name), schema_ref("DryRun")] })
         }
         Some(name) => schema_ref(name),

@@ -31,7 +31,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::exit::{Code, EXIT_CONFIG};
+use crate::failure::{Code, EXIT_CONFIG};
 pub use reader::Reader;
 pub use sources::Sources;
 
