@@ -329,7 +329,7 @@ async fn prove(
     }
     // What follows knows the schema of this build alone.
     let migrated = match state {
-        // Of the same migrations, too: the sources of markets that this build knows are written by it.
+        // Of the same migrations, too: the entry types and sources of markets that this build knows are written by it.
         SchemaState::Current | SchemaState::Behind { .. } => {
             let migrated = db::migrations::run(url.expose_secret()).await;
             migrated.map_err(failed)?.versions.len()
