@@ -243,7 +243,7 @@ impl View<'_> {
         let mut bets = Vec::new();
         // A fifth of what is left after this tick's fee, over all bets of a turn.
         let payer = Payer { left: self.balance, streak: 0, productive: true };
-        let mut left = self.balance.checked_sub(charges::due(&payer, &self.rules))?.units() / 5;
+        let mut left = self.balance.checked_sub(charges::due(&payer, self.rules))?.units() / 5;
         let most = usize::try_from(self.rules.markets.bets_per_request_max).ok()?;
         for market in self.open_to(agent).filter(|market| market.source != MarketSource::Research) {
             if bets.len() >= most {
