@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # What `test` and `drill` build, as fuzz and web do, is the whole workspace, examples included: then cargo
 # chooses the same features of the dependencies as `cargo test --workspace` does, and builds them once.
-.PHONY: help run test drill history fuzz web check fmt bench simulate
+.PHONY: help run test drill history fuzz web check fmt generate bench simulate
 
 # A command in scripts/ that is a link is scripts/arenactl by another name.
 SHELL_SCRIPTS := run_system.sh .ci/run $(shell find scripts -maxdepth 1 -type f -exec grep -l bash {} + | sort) $(wildcard scripts/lib/*.sh) deploy/make-secrets deploy/postgres/roles.sh
@@ -48,6 +48,12 @@ check: ## format, lints, scripts, the web page, the contract, packages, licences
 
 fmt: ## formats all Rust code
 	cargo fmt --all
+
+generate: ## writes anew what is made of code: the schema in Rust, the catalogue, the contract, the page's table
+	@export UPDATE_SCHEMA=1 UPDATE_OPENAPI=1 UPDATE_PAGE=1; \
+	scripts/with-test-services cargo test --locked -p db --test it -- schema:: no_file_of_a_migration; \
+	cargo test --locked -p api --lib openapi; \
+	cargo test --locked -p api --test it page_tables
 
 bench: ## benchmarks, on a throw-away Postgres with its default durability (the simulation without)
 	@cargo bench --locked -p ledger-core

@@ -1,11 +1,12 @@
 //! `GET /economy`: the figures in force, and where the money is. `GET /economy/rules/{digest}`: figures that
 //! were in force.
 
+use ledger_core::charges::{self, Payer};
 use ledger_core::market::MarketSource;
 use ledger_core::prediction::PriceSource;
 pub use ledger_core::rules::Parameters;
 pub use ledger_core::supply::SupplyText as Supply;
-use ledger_core::{Enforcement, Money, Pause, TickNumber, Timestamp};
+use ledger_core::{EconomyRules, Enforcement, Money, Pause, TickNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -28,6 +29,10 @@ pub struct Economy {
     pub paused: Option<Pause>,
     /// The figures in force.
     pub parameters: Parameters,
+    /// What time alone does to a new bot by these figures.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub idle_life: IdleLife,
     /// Where markets come from, in the order in which people see them.
     #[serde(default)]
     #[schema(required = true)]
@@ -37,6 +42,25 @@ pub struct Economy {
     pub rules: String,
     /// When bots and supply were counted; at most ten seconds ago.
     pub as_of: Timestamp,
+}
+
+/// The life of a bot that never acts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct IdleLife {
+    /// All charges of its first tick.
+    pub first_fee: Money,
+    /// How many ticks its grant pays, or a few less than that.
+    pub ticks: i64,
+}
+
+impl From<&EconomyRules> for IdleLife {
+    fn from(rules: &EconomyRules) -> IdleLife {
+        let payer = Payer { left: rules.genesis_grant, streak: 0, productive: false };
+        IdleLife {
+            first_fee: charges::due(&payer, rules),
+            ticks: charges::ticks_paid(&payer, rules),
+        }
+    }
 }
 
 /// A source of markets, in words for people.

@@ -55,8 +55,6 @@ pub struct ApiConfig {
     pub origins: Origins,
     /// The greatest age of cached answers; zero reads each time.
     pub answer_age_max: Duration,
-    /// Only shown; the ticker uses its own.
-    pub tick_rate_seconds: u64,
     pub rules: EconomyRules,
     /// The prices of models.
     pub price_book: PriceBook,
@@ -103,7 +101,6 @@ impl ApiConfig {
                 ANSWER_AGE_MAX_MS,
                 0..=1000,
             )),
-            tick_rate_seconds: reader.or_within("TICK_RATE", 10, 1..=86_400),
             rules: service::rules(&mut reader),
             price_book: pricing::read(&mut reader),
             streams: StreamPatience::default(),

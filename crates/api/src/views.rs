@@ -173,11 +173,7 @@ pub(crate) fn standing(kept: db::standings::Standing) -> Standing {
 }
 
 /// A bot's data, and the rules' results for it.
-pub(crate) fn insights(
-    kept: db::insights::Insights,
-    rules: &EconomyRules,
-    tick_rate_seconds: u64,
-) -> Insights {
+pub(crate) fn insights(kept: db::insights::Insights, rules: &EconomyRules) -> Insights {
     let (reserve, totals) = (&kept.reserve, &kept.totals);
     let results = results(kept.fees, reserve.phantom_fees, totals);
     let window_ticks = db::totals::WINDOW_TICKS;
@@ -212,7 +208,7 @@ pub(crate) fn insights(
             previous: trend.previous.map(units_text),
             direction: trend.direction,
         },
-        if_nothing_changes: if_nothing_changes(&kept, rules, tick_rate_seconds),
+        if_nothing_changes: if_nothing_changes(&kept, rules),
         as_of: kept.as_of,
         handle: kept.handle,
         recent: kept.recent.into_iter().map(Into::into).collect(),
@@ -234,11 +230,7 @@ fn produced(totals: &Totals, results: &Results) -> Produced {
     })
 }
 
-fn if_nothing_changes(
-    kept: &db::insights::Insights,
-    rules: &EconomyRules,
-    tick_rate_seconds: u64,
-) -> IfNothingChanges {
+fn if_nothing_changes(kept: &db::insights::Insights, rules: &EconomyRules) -> IfNothingChanges {
     let told = insights::forecast(&kept.reserve, rules, kept.next_tick);
     let times = TickTimes {
         next: kept.next_tick,
@@ -246,7 +238,7 @@ fn if_nothing_changes(
         latest_began_at: kept.latest_began_at,
         shadow_died_at: kept.shadow_died_at,
         now: kept.as_of,
-        rate_seconds: tick_rate_seconds,
+        rate_seconds: rules.tick_rate_seconds.unsigned_abs(),
     };
     IfNothingChanges {
         burn_per_tick: told.map(|told| told.burn_per_tick),

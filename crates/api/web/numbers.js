@@ -107,30 +107,3 @@ export function plural(value, one, many = `${one}s`) {
 export function forDrawing(text) {
   return Number(text);
 }
-
-/**
- * The fee of a tick for a bot that has been idle for so many ticks.
- * @param {{entropy_base: string, entropy_step: string, idle_ticks_per_step: number, entropy_max: string}} rules
- * @param {number} idle
- */
-export function fee(rules, idle) {
-  const steps = BigInt(Math.floor(idle / rules.idle_ticks_per_step));
-  const value = units(rules.entropy_base) + units(rules.entropy_step) * steps;
-  const most = units(rules.entropy_max);
-  return value < most ? value : most;
-}
-
-/**
- * How many ticks somebody lives who is granted so much and does nothing; null where ticks are free.
- * @param {Parameters<typeof fee>[0] & {genesis_grant: string}} rules
- */
-export function idleLife(rules) {
-  let left = units(rules.genesis_grant);
-  for (let ticks = 0; ticks < 1000000; ticks++) {
-    const due = fee(rules, ticks);
-    if (due === 0n && fee(rules, 1000000000) === 0n) return null;
-    if (left < due) return ticks;
-    left -= due;
-  }
-  return null;
-}

@@ -3,6 +3,7 @@
 
 /** @import { AuditEntry, Economy, Entry, EntryType, MarketStatus, Prediction, PriceSource } from "./types" */
 
+import { ENTRY_TYPES } from "./entry_types.js";
 import { money, percent, units } from "./numbers.js";
 
 /** @type {Record<PriceSource, string>} */
@@ -59,7 +60,8 @@ export function entryWords(entry, prediction) {
       : "";
   const tick = kind === "TICK" ? `tick ${id}` : "a tick";
   const rest = `What was left, ${amount}, is taken.`;
-  /** @type {Record<EntryType, string>} */
+  // A charge that has no sentence here gets one with its word.
+  /** @type {Partial<Record<EntryType, string>>} */
   const known = {
     GRANT: `Begins with a grant of ${amount} from the house.`,
     HEARTBEAT: `Pays ${amount} for ${tick}.`,
@@ -79,7 +81,9 @@ export function entryWords(entry, prediction) {
     REVIVE: `Is brought back by ${id || "an operator"} with ${amount}.`,
     RETIRED: `Is taken out for good by ${id || "an operator"}. ${rest}`,
   };
-  return known[entry.entry_type] ?? `Something this page does not know: ${String(entry.entry_type)}.`;
+  const declared = ENTRY_TYPES[entry.entry_type];
+  const charge = declared?.total === "fees" ? `Pays ${amount} for ${tick}: ${declared.words}.` : null;
+  return known[entry.entry_type] ?? charge ?? `Something this page does not know: ${String(entry.entry_type)}.`;
 }
 
 /** @param {Economy["mode"]} mode */

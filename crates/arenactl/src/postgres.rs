@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use daemon::config::{ConfigError, endpoint};
 use daemon::process::{Failure, Unavailable};
-use db::migrations::SchemaState;
+use db::migrations::{KNOWN, SchemaState};
 use db::{Database, DatabaseConfig, DbError, PooledConnection};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -71,13 +71,10 @@ impl Postgres {
         let problem = match postgres.database.schema_state().await {
             Ok(SchemaState::Current) => return Ok(postgres),
             Ok(SchemaState::Behind { missing }) => {
-                format!(
-                    "lacks {missing} of this build's migrations or sources of markets: run `arenactl migrate`"
-                )
+                format!("lacks {missing} of this build's {KNOWN}: run `arenactl migrate`")
             }
             Ok(SchemaState::Ahead { unknown }) => format!(
-                "has {unknown} migrations or sources of markets that this build does not know: use the build \
-                 that migrated it"
+                "has {unknown} {KNOWN} that this build does not know: use the build that migrated it"
             ),
             Err(error @ DbError::Unavailable(_)) => return Err(postgres.failure(error, "")),
             Err(error @ DbError::Unfinished) => format!("cannot be used: {error}"),

@@ -4,9 +4,9 @@
 //! confidence comes first, and each gets its share of the balance or the rest of the turn's limit.
 
 use arena_client::api_types::{Market, Parameters};
-use ledger_core::economy::EntropyFee;
+use ledger_core::charges::{self, Payer};
 use ledger_core::market::Side;
-use ledger_core::{Confidence, Decimal8, MarketId, Money};
+use ledger_core::{Confidence, Decimal8, Enforcement, MarketId, Money};
 use llm::output;
 use serde::Deserialize;
 use serde_json::Value;
@@ -60,7 +60,7 @@ impl Purse {
         let bets = usize::try_from(parameters.markets.bets_per_request_max).unwrap_or(0);
         Purse {
             balance,
-            fee: fee(idle_streak, parameters),
+            fee: fee(balance, idle_streak, parameters),
             stake_min: parameters.stake_min,
             bets_max: bets.min(BETS_MAX),
         }
@@ -81,15 +81,11 @@ impl Purse {
     }
 }
 
-/// Entropy of the coming tick, as if nothing productive happened before it.
-fn fee(idle_streak: i32, parameters: &Parameters) -> Money {
-    let fee = EntropyFee {
-        base: parameters.entropy_base,
-        step: parameters.entropy_step,
-        idle_ticks_per_step: parameters.idle_ticks_per_step,
-        max: parameters.entropy_max,
-    };
-    fee.of(idle_streak)
+/// What the coming tick costs, as if nothing productive happened before it and all fees so far were real or
+/// none: a shadow has no more than the bot, and so pays no more.
+pub(crate) fn fee(balance: Money, idle_streak: i32, parameters: &Parameters) -> Money {
+    let payer = Payer { left: balance, streak: idle_streak, productive: false };
+    charges::due(&payer, &parameters.rules(Enforcement::Enforce))
 }
 
 /// Gives each pick its stake, the surest first. Picks with too little confidence, too late, or without enough

@@ -184,8 +184,8 @@ fn user(persona: &Persona, scene: &Scene) -> String {
         "Each tick of {} seconds costs from {} to {}, more the longer you are idle; a stake below \
          {} counts as idle. You have been idle for {} ticks.",
         scene.economy.tick_rate_seconds,
-        short(rules.entropy_base),
-        short(rules.entropy_max),
+        short(portfolio::fee(me.bot.balance, 0, rules)),
+        short(portfolio::fee(me.bot.balance, i32::MAX, rules)),
         short(rules.productive_stake_min),
         me.bot.idle_streak,
     );

@@ -1,11 +1,13 @@
 //! Bringing the database to the schema this build knows, one migrator at a time.
 
+use diesel::expression::SqlLiteral;
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Text};
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use ledger_core::EntryType;
 use ledger_core::market::MarketSource;
 
 use crate::boxed;
@@ -23,15 +25,18 @@ const MIGRATION_LOCK: i64 = 0x4c45_4447_4552;
 /// It comes before all others, so that it never is the newest.
 const UNFINISHED: &str = "00000000000000";
 
+/// What `arenactl migrate` brings to a database, for messages.
+pub const KNOWN: &str = "migration(s), entry type(s) or source(s) of markets";
+
 /// How the database stands to this build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SchemaState {
     Current,
-    /// Migrations, or sources of markets, that this build knows and the database lacks.
+    /// Of [`KNOWN`], what this build knows and the database lacks.
     Behind {
         missing: usize,
     },
-    /// Migrations, or sources of its markets, that the database has and this build does not know.
+    /// Of [`KNOWN`], what the database has and this build does not know.
     Ahead {
         unknown: usize,
     },
@@ -42,12 +47,11 @@ impl SchemaState {
     pub fn fault(&self) -> Option<String> {
         match self {
             SchemaState::Current => None,
-            SchemaState::Behind { missing } => Some(format!(
-                "lacks {missing} migration(s) or source(s) of markets: run arenactl migrate"
-            )),
+            SchemaState::Behind { missing } => {
+                Some(format!("lacks {missing} {KNOWN}: run arenactl migrate"))
+            }
             SchemaState::Ahead { unknown } => Some(format!(
-                "has {unknown} migration(s) or source(s) of markets that this build does not know: run a newer \
-                 build"
+                "has {unknown} {KNOWN} that this build does not know: run a newer build"
             )),
         }
     }
@@ -58,12 +62,14 @@ impl SchemaState {
 pub struct Migrated {
     /// Versions applied, or taken back, in order.
     pub versions: Vec<String>,
+    /// Entry types that the database knows now and did not.
+    pub entry_types: Vec<String>,
     /// Sources of markets that the database has now and had not.
     pub sources: Vec<String>,
 }
 
-/// Applies every pending migration and writes the sources of markets that this build knows. `owner_url` is
-/// the schema owner's, direct and not through a transaction pooler, because the lock belongs to the session.
+/// Applies every pending migration and writes the entry types and the sources of markets that this build knows.
+/// `owner_url` is the schema owner's, direct and not through a transaction pooler, because the lock belongs to the session.
 ///
 /// # Errors
 /// When Postgres refuses a migration, for want of the owner's rights, say: see [`DbError`]. Those before it
@@ -72,7 +78,14 @@ pub struct Migrated {
 pub async fn run(owner_url: &str) -> DbResult<Migrated> {
     let mut migrated = run_from(owner_url, MIGRATIONS).await?;
     // If the process crashes in between, the database counts as behind, and the next run comes here.
-    let mut conn = crate::opening::connect_owner(owner_url).await?;
+    let mut conn = locked(owner_url).await?;
+    let types: Vec<String> = diesel::select(entry_types()).get_result(&mut conn).await?;
+    migrated.entry_types = missing(&EntryType::ALL.map(EntryType::as_str), &types);
+    for label in &migrated.entry_types {
+        // Nobody waits for it, and no row is touched.
+        let add = format!("ALTER TYPE public.entry_type ADD VALUE IF NOT EXISTS '{label}'");
+        conn.batch_execute(&add).await?;
+    }
     let labels = sources().into_iter().map(|label| market_sources::label.eq(label));
     migrated.sources = diesel::insert_into(market_sources::table)
         .values(labels.collect::<Vec<_>>())
@@ -81,6 +94,18 @@ pub async fn run(owner_url: &str) -> DbResult<Migrated> {
         .get_results(&mut conn)
         .await?;
     Ok(migrated)
+}
+
+/// The labels that the enum has.
+fn entry_types() -> SqlLiteral<Array<Text>> {
+    diesel::dsl::sql("enum_range(NULL::public.entry_type)::text[]")
+}
+
+/// Those of these that are not among the others.
+fn missing(these: &[impl AsRef<str>], others: &[impl AsRef<str>]) -> Vec<String> {
+    let is_there = |label: &str| others.iter().any(|other| other.as_ref() == label);
+    let labels = these.iter().map(AsRef::as_ref);
+    labels.filter(|label| !is_there(label)).map(str::to_owned).collect()
 }
 
 /// The sources of markets that this build knows.
@@ -144,6 +169,19 @@ async fn with_harness<F>(owner_url: &str, work: F) -> DbResult<Migrated>
 where
     F: FnOnce(&mut Harness) -> diesel::migration::Result<Vec<String>> + Send + 'static,
 {
+    let conn = locked(owner_url).await?;
+    // The harness blocks its thread; the session's lock goes with its connection, whatever happens.
+    let versions = tokio::task::spawn_blocking(move || {
+        let mut harness = AsyncMigrationHarness::new(conn);
+        work(&mut harness).map_err(|error| DbError::Query(format!("migration failed: {error}")))
+    })
+    .await
+    .map_err(|error| DbError::Query(format!("migration panicked: {error}")))??;
+    Ok(Migrated { versions, entry_types: Vec::new(), sources: Vec::new() })
+}
+
+/// A connection that waits for other migrators, and that others wait for as long as it lives.
+async fn locked(owner_url: &str) -> DbResult<AsyncPgConnection> {
     if crate::opening::is_pooled(owner_url) {
         return Err(DbError::Query(
             "migrations need a direct connection, because their lock belongs to the session: use a \
@@ -157,14 +195,7 @@ where
         .bind::<diesel::sql_types::BigInt, _>(MIGRATION_LOCK)
         .execute(&mut conn)
         .await?;
-    // The harness blocks its thread; the session's lock goes with its connection, whatever happens.
-    let versions = tokio::task::spawn_blocking(move || {
-        let mut harness = AsyncMigrationHarness::new(conn);
-        work(&mut harness).map_err(|error| DbError::Query(format!("migration failed: {error}")))
-    })
-    .await
-    .map_err(|error| DbError::Query(format!("migration panicked: {error}")))??;
-    Ok(Migrated { versions, sources: Vec::new() })
+    Ok(conn)
 }
 
 /// The versions of this build's migrations.
@@ -219,22 +250,25 @@ pub async fn state(conn: &mut Connection) -> DbResult<SchemaState> {
         return Err(DbError::Unfinished);
     }
     match state_of(&applied)? {
-        SchemaState::Current => sources_known(conn).await,
+        SchemaState::Current => labels_known(conn).await,
         other => Ok(other),
     }
 }
 
-/// Compares the sources of markets. One that is missing counts like the migration that would add it; one that
-/// a newer build added counts from its first market on, which this build cannot read.
-async fn sources_known(conn: &mut Connection) -> DbResult<SchemaState> {
+/// Compares entry types and sources of markets. One that is missing counts like the migration that would add it.
+/// An entry type that a newer build added counts at once, because to look for its entries would be to read the
+/// ledger; a source counts from its first market on. This build can read neither.
+async fn labels_known(conn: &mut Connection) -> DbResult<SchemaState> {
+    let types: Vec<String> = diesel::select(entry_types()).get_result(conn).await?;
+    let known_types = EntryType::ALL.map(EntryType::as_str);
     let found: Vec<String> = market_sources::table.select(market_sources::label).load(conn).await?;
-    let (known, unknown): (Vec<_>, Vec<_>) =
-        found.into_iter().partition(|label| sources().contains(&label.as_str()));
-    let missing = sources().len() - known.len();
-    if missing > 0 {
-        return Ok(SchemaState::Behind { missing });
+    let lacks = missing(&known_types, &types).len() + missing(&sources(), &found).len();
+    if lacks > 0 {
+        return Ok(SchemaState::Behind { missing: lacks });
     }
-    if unknown.is_empty() {
+    let unknown_types = missing(&types, &known_types).len();
+    let unknown = missing(&found, &sources());
+    if unknown.is_empty() && unknown_types == 0 {
         return Ok(SchemaState::Current);
     }
     let has_markets =
@@ -245,10 +279,9 @@ async fn sources_known(conn: &mut Connection) -> DbResult<SchemaState> {
         .count()
         .get_result(conn)
         .await?;
-    Ok(match usize::try_from(unknown) {
-        Ok(0) => SchemaState::Current,
-        Ok(unknown) => SchemaState::Ahead { unknown },
-        Err(_) => unreachable!("a count is not negative"),
+    Ok(match usize::try_from(unknown).unwrap_or_default() + unknown_types {
+        0 => SchemaState::Current,
+        unknown => SchemaState::Ahead { unknown },
     })
 }
 

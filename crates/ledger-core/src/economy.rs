@@ -5,16 +5,17 @@
 //! [`Refusal`] with its numbers. The caller holds the lock, appends, and commits: lock, decide,
 //! append.
 
-use crate::charges::{CHARGES, Charge};
+use crate::charges::{self, CHARGES, Charge};
 use crate::entry::Reference;
 use crate::entry_types::EntryType;
 use crate::ids::{MarketId, ObservationId, TickNumber};
+use crate::insights::Reserve;
 use crate::money::{Money, Stake};
 pub use crate::movement::Movement;
 use crate::movement::{Leg, PositionKind, Streak};
 use crate::refusal::Refusal;
 use crate::rules::PAYOUT_FACTOR_MAX;
-pub use crate::rules::{EconomyRules, Enforcement, EntropyFee, MarketRules, SettingProblem};
+pub use crate::rules::{EconomyRules, Enforcement, MarketRules, SettingProblem};
 pub use crate::sources::SourceRules;
 pub use crate::wallet::{BotStatus, Wallet};
 
@@ -53,14 +54,22 @@ pub fn tick(
     tick: TickNumber,
     reference: &Reference,
 ) -> TickOutcome {
+    tick_of(CHARGES, wallet, rules, tick, reference)
+}
+
+pub(crate) fn tick_of(
+    charges: &[Charge],
+    wallet: &Wallet,
+    rules: &EconomyRules,
+    tick: TickNumber,
+    reference: &Reference,
+) -> TickOutcome {
+    let payer = Reserve::from(wallet).payer(rules.enforcement);
     let due = || {
-        let of = |charge: &Charge| (charge.entry_type, (charge.due)(wallet, rules, tick));
-        CHARGES.iter().map(of).filter(|(_, due)| due.is_positive())
+        let of = |charge: &Charge| (charge.entry_type, (charge.due)(&payer, rules));
+        charges.iter().map(of).filter(|(_, due)| due.is_positive())
     };
-    // Only figures outside the bounds of all rules exceed the range; they are more than any bot
-    // has.
-    let fee =
-        due().try_fold(Money::ZERO, |sum, (_, due)| sum.checked_add(due)).unwrap_or(Money::MAX);
+    let fee = charges::sum(due().map(|(_, due)| due));
     let mut outcome = TickOutcome {
         fee,
         movements: Vec::new(),

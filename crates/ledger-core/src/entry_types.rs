@@ -2,8 +2,9 @@
 //! else in the project may list them: what needs a list is generated from this one, or is held to it
 //! by a test.
 //!
-//! A new type is a row here, a label in the SQL enum with a branch in the ledger's CHECK (a
-//! migration), and the page's file, which `UPDATE_PAGE=1 cargo test -p api --test it page_tables` writes.
+//! A new type is a row here. `arenactl migrate` adds its label to Postgres' enum, and `make generate` writes
+//! the page's file and the contract. The ledger's CHECK holds a type that it does not name to be negative;
+//! one with another sign needs a migration.
 
 use crate::money::Money;
 use crate::wallet::status::BotStatus;

@@ -2,9 +2,10 @@
 //! less than before, and what its results cost.
 //!
 //! Everything is exact: whole units of 10⁻⁸, rounded once, where a quotient is shown. [`forecast`]
-//! must say what [`economy::tick`](crate::economy::tick) will do, to the very tick; it must never
-//! count ticks one by one, because a rich bot under mild rules lasts for a quintillion of them.
+//! must say what [`economy::tick`](crate::economy::tick) will do, to the very tick. Where a charge cannot
+//! be added up ([`Ahead::NeverMore`](crate::charges::Ahead)), the bot may last longer than it says.
 
+use crate::charges::{self, Payer};
 use crate::economy::{BotStatus, EconomyRules, Enforcement, Wallet};
 use crate::ids::TickNumber;
 use crate::money::{Money, UNITS_PER_CREDIT};
@@ -20,6 +21,18 @@ pub struct Reserve {
     /// Whether a productive action happened since the last tick: the next one charges no idleness.
     pub productive: bool,
     pub shadow_died_in: Option<TickNumber>,
+}
+
+impl Reserve {
+    /// What its charges are computed from.
+    pub fn payer(&self, enforcement: Enforcement) -> Payer {
+        let left = match enforcement {
+            Enforcement::Enforce => self.balance,
+            Enforcement::Observe => shadow_balance(self.balance, self.phantom_fees),
+        };
+        let streak = if self.productive { 0 } else { self.idle_streak };
+        Payer { left, streak, productive: self.productive }
+    }
 }
 
 impl From<&Wallet> for Reserve {
@@ -38,7 +51,7 @@ impl From<&Wallet> for Reserve {
 /// What happens to a living bot if nobody acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forecast {
-    /// The fee of its next tick.
+    /// All charges of its next tick.
     pub burn_per_tick: Money,
     /// Ticks that it still pays.
     pub ticks_left: i64,
@@ -52,28 +65,14 @@ pub fn forecast(reserve: &Reserve, rules: &EconomyRules, next: TickNumber) -> Op
     if reserve.status != BotStatus::Alive {
         return None;
     }
-    let streak = if reserve.productive { 0 } else { reserve.idle_streak.max(0) };
-    let burn_per_tick = rules.entropy(streak);
-    let balance = i128::from(reserve.balance.units());
-    let left = match (rules.enforcement, reserve.shadow_died_in) {
-        (Enforcement::Enforce, _) => balance,
-        (Enforcement::Observe, None) => balance - i128::from(reserve.phantom_fees.units()),
-        (Enforcement::Observe, Some(died_in)) => {
-            return Some(Forecast { burn_per_tick, ticks_left: 0, dies_in: died_in });
-        }
-    };
-    let fees = Fees {
-        stair: Stair::of(rules),
-        streak: i128::from(streak),
-        // The tick after a productive action leaves the streak at zero, so that fee comes twice.
-        first_twice: reserve.productive,
-    };
-    let ticks_left = fees.paid_from(left, burn_per_tick);
-    Some(Forecast {
-        burn_per_tick,
-        ticks_left,
-        dies_in: TickNumber(next.0.saturating_add(ticks_left)),
-    })
+    let payer = reserve.payer(rules.enforcement);
+    let burn_per_tick = charges::due(&payer, rules);
+    if let (Enforcement::Observe, Some(dies_in)) = (rules.enforcement, reserve.shadow_died_in) {
+        return Some(Forecast { burn_per_tick, ticks_left: 0, dies_in });
+    }
+    let ticks_left = charges::ticks_paid(&payer, rules);
+    let dies_in = TickNumber(next.0.saturating_add(ticks_left));
+    Some(Forecast { burn_per_tick, ticks_left, dies_in })
 }
 
 /// When ticks begin, as far as that is known.
@@ -158,92 +157,6 @@ impl Results {
 /// What came of each 1.00 that was granted, less that 1.00.
 pub fn return_on_grants(wealth: i128, granted: i128) -> Option<i128> {
     ratio(wealth, granted).map(|times| times - i128::from(UNITS_PER_CREDIT))
-}
-
-/// Entropy as a stair: it rises by `rise` each `tread` ticks of idleness until the step `top`.
-struct Stair {
-    base: i128,
-    rise: i128,
-    tread: i128,
-    /// The step from which on nothing rises any more.
-    top: i128,
-    top_fee: i128,
-}
-
-impl Stair {
-    fn of(rules: &EconomyRules) -> Stair {
-        let units = |money: Money| i128::from(money.units());
-        let tread = i128::from(rules.idle_ticks_per_step.max(1));
-        let (base, rise) = (units(rules.entropy_base), units(rules.entropy_step).max(0));
-        let ceiling = units(rules.entropy_max);
-        // A streak is an i32 and stays at its end.
-        let last = i128::from(i32::MAX) / tread;
-        let room = (ceiling - base).max(0);
-        // Up to the first step that reaches the ceiling.
-        let top = match rise {
-            0 => last,
-            rise => ((room + rise - 1) / rise).min(last),
-        };
-        let top_fee = (base + rise * top).min(ceiling);
-        Stair { base, rise, tread, top, top_fee }
-    }
-
-    /// The fees of the streaks `0..ticks` together. Below 2¹²⁸ by far: a fee is below 10¹⁸ and so
-    /// is the number of ticks that any balance can pay.
-    const fn sum(&self, ticks: i128) -> i128 {
-        let step = ticks / self.tread;
-        if step >= self.top {
-            let climbed = self.climb(self.top);
-            return climbed + (ticks - self.top * self.tread) * self.top_fee;
-        }
-        self.climb(step) + (ticks % self.tread) * (self.base + self.rise * step)
-    }
-
-    /// The fees of the first `steps` whole steps, none of them above `top`.
-    const fn climb(&self, steps: i128) -> i128 {
-        self.tread * (self.base * steps + self.rise * (steps * (steps - 1) / 2))
-    }
-}
-
-/// The fees that lie ahead of a bot.
-struct Fees {
-    stair: Stair,
-    streak: i128,
-    first_twice: bool,
-}
-
-impl Fees {
-    /// The next `ticks` fees together.
-    const fn sum(&self, ticks: i128) -> i128 {
-        let past = self.stair.sum(self.streak);
-        if self.first_twice && ticks > 0 {
-            let first = self.stair.sum(self.streak + 1) - past;
-            first + self.stair.sum(self.streak + ticks - 1) - past
-        } else {
-            self.stair.sum(self.streak + ticks) - past
-        }
-    }
-
-    /// How many of them `left` pays. Fees only grow, so the first one bounds the number, and their
-    /// sum can be searched.
-    fn paid_from(&self, left: i128, first: Money) -> i64 {
-        if left < 0 {
-            return 0;
-        }
-        let Some(most) = left.checked_div(i128::from(first.units())) else {
-            return i64::MAX;
-        };
-        let (mut paid, mut unpaid) = (0, most + 1);
-        while paid + 1 < unpaid {
-            let middle = paid + (unpaid - paid) / 2;
-            if self.sum(middle) <= left {
-                paid = middle;
-            } else {
-                unpaid = middle;
-            }
-        }
-        i64::try_from(paid).unwrap_or(i64::MAX)
-    }
 }
 
 /// The profits of the last whole window of ticks and of the one before it, and where they point.

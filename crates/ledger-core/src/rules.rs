@@ -2,6 +2,7 @@
 
 mod canonical;
 
+use std::any::Any;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -18,6 +19,9 @@ pub const SPAN_MAX_SECONDS: i64 = 30 * 86_400;
 /// hundred years, which no calendar and no interval of Postgres has trouble with.
 const KEPT_SPAN_MAX_SECONDS: i64 = 100 * 366 * 86_400;
 
+/// The sources that the first rules had, at the head of the registry.
+const SOURCES_OF_V1: usize = 4;
+
 /// The largest payout factor that can be configured.
 pub(crate) const PAYOUT_FACTOR_MAX: i64 = 100;
 
@@ -31,16 +35,37 @@ labelled! {
     }
 }
 
+/// Reads figures as an API says them that may know fewer.
+macro_rules! said {
+    ($said:ident as $figures:ident { $($field:ident: $type:ty $(= $before:expr)?,)+ }) => {
+        #[derive(Deserialize)]
+        struct $said { $($field: Option<$type>,)+ }
+
+        impl TryFrom<$said> for $figures {
+            type Error = &'static str;
+
+            fn try_from(said: $said) -> Result<$figures, &'static str> {
+                Ok($figures { $(
+                    $field: said.$field$(.or(Some($before)))?
+                        .ok_or(concat!("missing field `", stringify!($field), "`"))?,
+                )+ })
+            }
+        }
+    };
+}
+
 /// Declares all figures: what each is, its default, its setting, and what it must be. What needs a list of
-/// them is made here.
+/// them is made here. A figure that came after the first rules says what it was before there was one: so it
+/// is read where it is missing, in rules that were kept and in the answer of an older API.
 macro_rules! figures {
     ($rules:ident:
-     economy { $($(#[$about:meta])* $field:ident: $type:ident = $default:expr, $name:literal, $range:expr, $problem:literal;)+ }
+     economy { $($(#[$about:meta])* $field:ident: $type:ident = $default:expr, $name:literal, $range:expr, $problem:literal
+                 $(, before $before:expr)?;)+ }
      board { $($(#[$board_about:meta])* $board:ident: $board_type:ident = $board_default:expr, $board_name:literal,
-               $board_range:expr, $board_problem:literal;)+ }
+               $board_range:expr, $board_problem:literal $(, before $board_before:expr)?;)+ }
      sources { $($(#[$source_about:meta])* $variant:ident $source:ident $label:literal;)+ }
      markets { $($(#[$market_about:meta])* $market:ident: $market_type:ident = $market_default:expr, $market_name:literal,
-                 $market_range:expr, $market_problem:literal;)+ }) => {
+                 $market_range:expr, $market_problem:literal $(, before $market_before:expr)?;)+ }) => {
         /// The figures of the economy. [`EconomyRules::default`] holds the published ones; each can be
         /// configured, and `GET /economy` shows those in force.
         #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,6 +78,7 @@ macro_rules! figures {
         /// [`EconomyRules`] as an answer.
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        #[serde(try_from = "SaidParameters")]
         pub struct Parameters {
             $($(#[$about])* pub $field: $type,)+
             /// The figures of markets.
@@ -65,9 +91,28 @@ macro_rules! figures {
             }
         }
 
+        impl Parameters {
+            /// The rules that they are of.
+            pub fn rules(&self, enforcement: Enforcement) -> EconomyRules {
+                EconomyRules { enforcement, $($field: self.$field,)+ markets: self.markets.clone() }
+            }
+        }
+
+        said! { SaidParameters as Parameters {
+            $($field: $type $(= $before)?,)+
+            markets: MarketRules,
+        } }
+
+        said! { SaidMarketRules as MarketRules {
+            $($board: $board_type $(= $board_before)?,)+
+            $($source: SourceRules = SourceRules::default(),)+
+            $($market: $market_type $(= $market_before)?,)+
+        } }
+
         /// The figures of markets.
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        #[serde(try_from = "SaidMarketRules")]
         pub struct MarketRules {
             $($(#[$board_about])* pub $board: $board_type,)+
             $($(#[$source_about])* pub $source: SourceRules,)+
@@ -104,19 +149,28 @@ macro_rules! figures {
         }
 
         impl EconomyRules {
-            /// Each figure with the name of its setting, in the order of the canonical text.
-            fn figures(&mut self) -> Vec<(&'static str, &mut dyn Figure)> {
+            /// Each figure, in the order of the canonical text.
+            fn figures(&mut self) -> Vec<Row<'_>> {
                 vec![
-                    ("ENFORCEMENT_MODE", &mut self.enforcement),
-                    $(($name, &mut self.$field),)+
-                    $(($board_name, &mut self.markets.$board),)+
-                    $(
-                        (concat!($label, "_BOUNTY"), &mut self.markets.$source.bounty),
-                        (concat!($label, "_SECONDS"), &mut self.markets.$source.seconds),
-                        (concat!($label, "_WEIGHT"), &mut self.markets.$source.weight),
-                    )+
-                    $(($market_name, &mut self.markets.$market),)+
+                    row("ENFORCEMENT_MODE", &mut self.enforcement, None),
+                    $(row($name, &mut self.$field, None$(.or(Some($before)))?),)+
+                    $(row($board_name, &mut self.markets.$board, None$(.or(Some($board_before)))?),)+
+                    $(row(concat!($label, "_BOUNTY"), &mut self.markets.$source.bounty,
+                          before(MarketSource::$variant).map(|it| it.bounty)),
+                      row(concat!($label, "_SECONDS"), &mut self.markets.$source.seconds,
+                          before(MarketSource::$variant).map(|it| it.seconds)),
+                      row(concat!($label, "_WEIGHT"), &mut self.markets.$source.weight,
+                          before(MarketSource::$variant).map(|it| it.weight)),)+
+                    $(row($market_name, &mut self.markets.$market, None$(.or(Some($market_before)))?),)+
                 ]
+            }
+
+            /// The same rules with no span of time that could not be reckoned with. For rules that were kept.
+            pub fn within_calendar(mut self) -> EconomyRules {
+                $(bound_span(stringify!($field), &mut self.$field);)+
+                $(bound_span(stringify!($board), &mut self.markets.$board);)+
+                $(bound_span(stringify!($market), &mut self.markets.$market);)+
+                self
             }
 
             /// Every figure that makes no sense, by the name of its setting. Empty means sound.
@@ -161,6 +215,8 @@ macro_rules! figures_with_sources {
                 idle_ticks_per_step: i32 = 5, "IDLE_TICKS_PER_STEP", 1.., "must be above zero";
                 /// The most a tick costs.
                 entropy_max: Money = Money::cents(300), "ENTROPY_MAX", rules.entropy_base.., "must be at least ENTROPY_BASE";
+                /// From the beginning of one tick to that of the next.
+                tick_rate_seconds: i64 = 10, "TICK_RATE", 1..=86_400, "must be from 1 to 86400 seconds", before 10;
                 /// The smallest wager or bet.
                 stake_min: Money = Money::cents(1), "STAKE_MIN", Money::SMALLEST.., "must be above zero";
                 /// The smallest wager or bet that ends an idle streak.
@@ -228,6 +284,33 @@ macro_rules! figures_with_sources {
 }
 market_sources!(figures_with_sources);
 
+/// A figure with the name of its setting, and with what it was before there was such a figure.
+struct Row<'a> {
+    name: &'static str,
+    figure: &'a mut dyn Figure,
+    /// `None` for those that the first rules had.
+    before: Option<String>,
+}
+
+fn row<'a, T: Figure>(name: &'static str, figure: &'a mut T, before: Option<T>) -> Row<'a> {
+    Row { name, figure, before: before.map(|before| before.to_string()) }
+}
+
+/// The figures of a source before there was that source.
+fn before(source: MarketSource) -> Option<SourceRules> {
+    let is_later = MarketSource::ALL.iter().skip(SOURCES_OF_V1).any(|later| *later == source);
+    is_later.then(SourceRules::default)
+}
+
+/// Bounds a figure that is a span of time, which is one whose name says seconds.
+fn bound_span(field: &str, figure: &mut dyn Any) {
+    if field.ends_with("_seconds")
+        && let Some(span) = figure.downcast_mut::<i64>()
+    {
+        *span = (*span).clamp(0, KEPT_SPAN_MAX_SECONDS);
+    }
+}
+
 /// The value of a figure, whatever its type.
 trait Figure: Display {
     /// Sets it; the error says what it must be.
@@ -248,22 +331,6 @@ impl EconomyRules {
         self.price_ttl_seconds.min(self.sample_grace_seconds)
     }
 
-    /// The same rules with no span of time that could not be reckoned with. For rules that were kept.
-    pub fn within_calendar(mut self) -> EconomyRules {
-        for span in [
-            &mut self.sample_lag_seconds,
-            &mut self.prediction_horizon_seconds,
-            &mut self.sample_grace_seconds,
-            &mut self.sample_patience_seconds,
-            &mut self.price_ttl_seconds,
-            &mut self.ticket_ttl_seconds,
-            &mut self.markets.settle_patience_seconds,
-        ] {
-            *span = (*span).clamp(0, KEPT_SPAN_MAX_SECONDS);
-        }
-        self
-    }
-
     /// An amount as a stake, if it is at least the smallest one.
     pub fn stake(&self, amount: Money) -> Result<Stake, MoneyError> {
         Stake::checked(amount, self.stake_min)
@@ -273,43 +340,6 @@ impl EconomyRules {
     /// money.
     pub fn house_loss_of(&self, stake: Stake) -> Option<Money> {
         stake.money().checked_mul(self.payout_factor - 1)
-    }
-
-    /// The figures of the entropy fee.
-    pub const fn entropy_fee(&self) -> EntropyFee {
-        EntropyFee {
-            base: self.entropy_base,
-            step: self.entropy_step,
-            idle_ticks_per_step: self.idle_ticks_per_step,
-            max: self.entropy_max,
-        }
-    }
-
-    /// The fee of one tick.
-    pub fn entropy(&self, idle_streak: i32) -> Money {
-        self.entropy_fee().of(idle_streak)
-    }
-}
-
-/// The figures of the entropy fee, which are all that it takes to foretell it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EntropyFee {
-    /// Of a bot that is not idle, per tick.
-    pub base: Money,
-    /// Added for each full `idle_ticks_per_step` of idleness.
-    pub step: Money,
-    pub idle_ticks_per_step: i32,
-    pub max: Money,
-}
-
-impl EntropyFee {
-    /// The fee of one tick: `min(base + step × floor(idle_streak / n), max)`.
-    pub fn of(&self, idle_streak: i32) -> Money {
-        let steps = i64::from(idle_streak.max(0) / self.idle_ticks_per_step.max(1));
-        self.step
-            .checked_mul(steps)
-            .and_then(|surcharge| self.base.checked_add(surcharge))
-            .map_or(self.max, |fee| fee.min(self.max))
     }
 }
 
@@ -329,13 +359,15 @@ impl EconomyRules {
     ) -> Result<EconomyRules, Vec<SettingProblem>> {
         let mut rules = EconomyRules::default();
         let mut problems = Vec::new();
-        for (name, figure) in rules.figures() {
+        for Row { name, figure, .. } in rules.figures() {
             let problem = setting(name).and_then(|text| figure.set(&text).err());
             problems.extend(problem.map(|problem| SettingProblem { name, problem }));
         }
-        if problems.is_empty() {
-            problems = rules.problems();
-        }
+        // What cannot be read counts as its default, which is nobody's mistake.
+        let is_unread = |name| problems.iter().any(|unread: &SettingProblem| unread.name == name);
+        let senseless: Vec<_> =
+            rules.problems().into_iter().filter(|problem| !is_unread(problem.name)).collect();
+        problems.extend(senseless);
         if problems.is_empty() { Ok(rules) } else { Err(problems) }
     }
 }

@@ -78,6 +78,13 @@ pub struct About {
     pub(crate) rules: SourceRules,
 }
 
+impl About {
+    /// The shortest life of its markets, in seconds.
+    pub const fn shortest_life(&self) -> i64 {
+        self.least_seconds.0
+    }
+}
+
 macro_rules! about {
     ($($(#[$about:meta])* $variant:ident, $module:ident, $label:literal, $criteria:ident;)+) => {
         impl MarketSource {

@@ -7,7 +7,7 @@ use cache::{Cache, CacheConfig};
 use daemon::config::{ConfigError, endpoint};
 use daemon::process::{Failure, Unavailable};
 use daemon::shutdown::Shutdown;
-use db::migrations::SchemaState;
+use db::migrations::{KNOWN, SchemaState};
 use db::roles::role_of;
 use db::{Database, DatabaseConfig, DbError};
 use secrecy::ExposeSecret as _;
@@ -73,15 +73,14 @@ impl PostgresSettings {
             Ok(SchemaState::Behind { missing }) => Err(Failure::unavailable(
                 format!("a usable schema in {what}"),
                 format!(
-                    "it lacks {missing} migration(s) or source(s) of markets: run scripts/migrate, which is \
-                     `arenactl migrate`"
+                    "it lacks {missing} {KNOWN}: run scripts/migrate, which is `arenactl migrate`"
                 ),
             )),
             Ok(SchemaState::Ahead { unknown }) => Err(ConfigError::single(
                 DATABASE_URL,
                 format!(
-                    "names a database with {unknown} migration(s) or source(s) of markets that this build does \
-                     not know: run a newer build, or name another database"
+                    "names a database with {unknown} {KNOWN} that this build does not know: run a newer build, \
+                     or name another database"
                 ),
             )
             .into()),

@@ -9,6 +9,7 @@ use std::fmt;
 
 use db::actions::Wager;
 use db::markets::{Market, NewAnswer, NewBet, Slip};
+use ledger_core::charges::{self, Payer};
 use ledger_core::economy::Lookup;
 use ledger_core::market::{MarketSource, Side};
 use ledger_core::prediction::Direction;
@@ -240,7 +241,8 @@ impl View<'_> {
     fn slip(&self, agent: &Agent) -> Option<Slip> {
         let mut bets = Vec::new();
         // A fifth of what is left after this tick's fee, over all bets of a turn.
-        let mut left = self.balance.checked_sub(self.rules.entropy_base)?.units() / 5;
+        let payer = Payer { left: self.balance, streak: 0, productive: true };
+        let mut left = self.balance.checked_sub(charges::due(&payer, self.rules))?.units() / 5;
         let most = usize::try_from(self.rules.markets.bets_per_request_max).ok()?;
         for market in self.open_to(agent).filter(|market| market.source != MarketSource::Research) {
             if bets.len() >= most {

@@ -48,9 +48,7 @@ pub struct Settings {
     pub ticks: i64,
     pub agents: usize,
     pub seed: u64,
-    /// Virtual seconds from one tick to the next.
-    pub tick_seconds: i64,
-    /// The economy, and its mode.
+    /// The economy, its mode, and the virtual seconds from one tick to the next.
     pub rules: EconomyRules,
 }
 
@@ -93,13 +91,13 @@ impl Simulation {
         let arena = Arena::migrated_after(clock::INSTALL, 1).await;
         let clock = Clock::of(&arena).await?;
         db::ticks::ensure_metrics_partitions(&mut *arena.database().get().await?).await?;
-        let seconds = settings.ticks.saturating_mul(settings.tick_seconds);
+        let seconds = settings.ticks.saturating_mul(settings.rules.tick_rate_seconds);
         let world = Arc::new(World::new(settings.seed, clock.now(), seconds));
         let agents = register(&arena, &settings).await?;
         let cache =
             Cache::connect(CacheConfig { url: arena.redis_url(), namespace: arena.redis_prefix() })
                 .await?;
-        let round = Duration::from_secs(settings.tick_seconds.unsigned_abs());
+        let round = Duration::from_secs(settings.rules.tick_rate_seconds.unsigned_abs());
         let rhythm = Rhythm { sample_seconds: SAMPLE_SECONDS, round };
         let oracle = Oracle::new(
             arena.database().clone(),
@@ -158,14 +156,14 @@ impl Simulation {
     pub async fn tick(&mut self, number: i64) -> anyhow::Result<()> {
         let began = Timestamp::from_micros(clock::START_MICROS)
             .context("the start is in the calendar")?
-            .plus_seconds(number.saturating_mul(self.settings.tick_seconds));
+            .plus_seconds(number.saturating_mul(self.settings.rules.tick_rate_seconds));
         self.clock.advance_to(began).await?;
         let tick = self.charge().await?;
         ensure!(tick.0 == number, "tick {tick} came where {number} was due");
         self.settle().await?;
         self.look_after_markets().await?;
         // Between two ticks, so that no price has the exact time of a wager.
-        let half = self.settings.tick_seconds * 500_000;
+        let half = self.settings.rules.tick_rate_seconds * 500_000;
         let later = Timestamp::from_micros(began.micros() + half).context("within the calendar")?;
         self.clock.advance_to(later).await?;
         let standings = self.standings().await?;
@@ -187,7 +185,7 @@ impl Simulation {
         let rules = &self.settings.rules;
         let tick = {
             let mut conn = self.arena.database().get().await?;
-            match db::ticks::due(&mut conn, rules, self.settings.tick_seconds).await? {
+            match db::ticks::due(&mut conn, rules, self.settings.rules.tick_rate_seconds).await? {
                 Due::Begun(tick) => tick,
                 other => bail!("no tick was due: {other:?}"),
             }
@@ -291,7 +289,7 @@ impl Simulation {
 
     /// When the price is sampled with which a wager of now starts, and the first one a horizon after it.
     fn samples(&self) -> (Timestamp, Timestamp) {
-        let rate = self.settings.tick_seconds;
+        let rate = self.settings.rules.tick_rate_seconds;
         // The tick nearest to the interval takes the sample.
         let step = ((SAMPLE_SECONDS + rate / 2) / rate).max(1) * rate;
         let due = prediction::start_due(self.clock.now(), &self.settings.rules);
@@ -351,8 +349,11 @@ impl Simulation {
 fn check(settings: &Settings) -> anyhow::Result<()> {
     ensure!(settings.ticks >= 1, "a simulation has at least one tick");
     ensure!(settings.agents >= 1, "a simulation has at least one agent");
-    ensure!((1..=3_600).contains(&settings.tick_seconds), "ticks are 1 to 3600 seconds apart");
-    let days = settings.ticks.saturating_mul(settings.tick_seconds) / 86_400;
+    ensure!(
+        (1..=3_600).contains(&settings.rules.tick_rate_seconds),
+        "ticks are 1 to 3600 seconds apart"
+    );
+    let days = settings.ticks.saturating_mul(settings.rules.tick_rate_seconds) / 86_400;
     ensure!(days < 366, "{days} virtual days are more than a year: fewer or shorter ticks");
     let problems = settings.rules.problems();
     ensure!(problems.is_empty(), "the economy makes no sense: {problems:?}");

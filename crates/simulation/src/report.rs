@@ -59,7 +59,7 @@ pub fn html(outcome: &Outcome) -> anyhow::Result<String> {
 
 fn opening(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
     let settings = &outcome.settings;
-    let minutes = settings.ticks.saturating_mul(settings.tick_seconds) / 60;
+    let minutes = settings.ticks.saturating_mul(settings.rules.tick_rate_seconds) / 60;
     let mode = match settings.rules.enforcement {
         Enforcement::Enforce => "Fees are charged, and insolvent bots die.",
         Enforcement::Observe => {

@@ -104,7 +104,7 @@ fn head(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         out,
         "{} ticks of {} s, {} agents, seed {}, {}: {} wagers, {} slips of bets, {} answers, {} refused\n",
         settings.ticks,
-        settings.tick_seconds,
+        settings.rules.tick_rate_seconds,
         outcome.agents.len(),
         settings.seed,
         settings.rules.enforcement,

@@ -1,7 +1,6 @@
 //! The ticker's settings.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use daemon::config::{ConfigError, Reader, Sources};
 use daemon::health;
@@ -11,8 +10,6 @@ use service::{PostgresSettings, RedisSettings};
 
 /// Port of `/health` and `/ready` unless `TICKER_HEALTH_PORT` is set.
 pub const HEALTH_PORT: u16 = 8001;
-/// From the beginning of one tick to that of the next.
-pub const TICK_RATE_SECONDS: i64 = 10;
 /// Bots in one transaction: measured best between 1,000 and 2,000, see docs/benchmarks.md.
 pub const CHUNK_BOTS: i64 = 1_000;
 /// Chunks at once in this process, each on its own connection.
@@ -27,7 +24,6 @@ pub struct Config {
     pub health_address: SocketAddr,
     /// Its host names.
     pub hosts: Hosts,
-    pub tick_rate: Duration,
     pub chunk_bots: i64,
     pub workers: usize,
     pub rules: EconomyRules,
@@ -37,13 +33,11 @@ impl Config {
     /// Reads and checks all settings, and names every problem at once.
     pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
         let mut reader = Reader::new(sources);
-        let seconds = |rate: i64| Duration::from_secs(rate.unsigned_abs());
         let config = Config {
             postgres: PostgresSettings::read(&mut reader, POOL_SIZE, 2..=200),
             redis: RedisSettings::read(&mut reader),
             health_address: health::address(&mut reader, "TICKER_HEALTH_PORT", HEALTH_PORT),
             hosts: Hosts::read(&mut reader),
-            tick_rate: seconds(reader.or_within("TICK_RATE", TICK_RATE_SECONDS, 1..=86_400)),
             chunk_bots: reader.or_within("TICK_CHUNK", CHUNK_BOTS, 1..=10_000),
             workers: reader.or_within("TICK_WORKERS", WORKERS, 1..=64),
             rules: service::rules(&mut reader),

@@ -46,12 +46,13 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let Stores { database, cache } = stores.clone();
     db::rules::adopt(&mut *database.get().await?, &config.rules).await?;
     let announcement = cache.announce("ticker");
-    metrics::watch(&database, config.tick_rate);
+    let tick_rate = Duration::from_secs(config.rules.tick_rate_seconds.unsigned_abs());
+    metrics::watch(&database, tick_rate);
     let ticker = Ticker {
         database,
         cache: Some(cache),
         rules: config.rules,
-        tick_rate: config.tick_rate,
+        tick_rate,
         chunk_bots: config.chunk_bots,
         workers: config.workers,
     };

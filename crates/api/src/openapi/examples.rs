@@ -1,7 +1,7 @@
 //! Examples, as the arena really answers, by the names of their shapes. A test reads each with the type it
 //! stands for.
 
-use api_types::{Parameters, SourceWords};
+use api_types::{IdleLife, Parameters, SourceWords};
 use ledger_core::EconomyRules;
 use ledger_core::market::MarketSource;
 use serde_json::{Value, json};
@@ -133,6 +133,7 @@ answers! {
         },
         "price": { "value": "67187.33589366", "source": "coingecko", "at": AT, "age_seconds": 12 },
         "paused": null, "parameters": Parameters::from(&EconomyRules::default()),
+        "idle_life": IdleLife::from(&EconomyRules::default()),
         "sources": MarketSource::ALL.iter().copied().map(SourceWords::from).collect::<Vec<_>>(),
         "rules": EconomyRules::default().digest(), "as_of": AT,
     });

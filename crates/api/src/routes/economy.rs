@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::web::Bytes;
-use api_types::{BotCount, Economy, KeptRules, Parameters, PriceNow};
+use api_types::{BotCount, Economy, IdleLife, KeptRules, Parameters, PriceNow};
 use cache::CacheError;
 use cache::prices::FreshPrice;
 use db::supply::Census;
@@ -50,12 +50,13 @@ async fn look(app: Data<App>) -> ApiResult<Bytes> {
     answers::render(&Economy {
         mode: app.rules.enforcement,
         tick,
-        tick_rate_seconds: app.tick_rate_seconds,
+        tick_rate_seconds: app.rules.tick_rate_seconds.unsigned_abs(),
         bots: BotCount { alive: census.alive, dead: census.dead },
         supply: census.supply.text(),
         price: price?.map(price_now),
         paused,
         parameters: Parameters::from(&app.rules),
+        idle_life: IdleLife::from(&app.rules),
         sources: MarketSource::ALL.iter().copied().map(Into::into).collect(),
         rules: app.rules.digest().to_string(),
         as_of,

@@ -17,5 +17,5 @@ async fn show(bot: Path<String>, app: Data<App>) -> ApiResult {
     let bot = bot_of(&bot)?;
     let mut conn = app.database.get().await?;
     let found = db::insights::find(&mut conn, &bot).await?;
-    ok(&views::insights(found, &app.rules, app.tick_rate_seconds))
+    ok(&views::insights(found, &app.rules))
 }

@@ -22,6 +22,8 @@ async fn the_economy_shows_its_figures_and_the_books_balance() {
     assert_eq!(shown["price"]["source"], "simulated");
     assert!(shown["price"]["age_seconds"].as_i64().unwrap() < 60);
     assert_eq!(shown["parameters"]["genesis_grant"], "1000.00000000");
+    let life = json!({ "first_fee": "0.50000000", "ticks": 356 });
+    assert_eq!(shown["idle_life"], life);
     let economy: Economy = economy.ok();
     let figure = |text: &str| text.parse::<Money>().unwrap().units();
     let supply = &economy.supply;

@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use ledger_core::EntryType;
-use ledger_core::entry_types::SignRule;
+use ledger_core::entry_types::{SignRule, Total};
 
 /// `web/entry_types.js`.
 fn entry_types() -> String {
     let mut text = String::from(
         "// Written by `UPDATE_PAGE=1 cargo test -p api --test it page_tables` from crates/ledger-core/src/entry_types.rs.\n\n\
          /**\n * @typedef {\"ALIVE\" | \"DEAD\" | \"RETIRED\"} Status\n \
-         * @typedef {{ amount: \"positive\" | \"negative\" | \"zero\" | \"not positive\", allowed: Status[], becomes: Status | null, words: string }} Declaration\n \
+         * @typedef {{ amount: \"positive\" | \"negative\" | \"zero\" | \"not positive\", allowed: Status[], becomes: Status | null, total: \"none\" | \"granted\" | \"fees\" | \"lookup fees\", words: string }} Declaration\n \
          * @typedef {",
     );
     let labels: Vec<String> = EntryType::ALL.map(|it| format!("{:?}", it.as_str())).into();
@@ -28,9 +28,15 @@ fn entry_types() -> String {
         let allowed: Vec<String> =
             declared.allowed.iter().map(|it| format!("{:?}", it.as_str())).collect();
         let becomes = declared.becomes.map_or("null".to_owned(), |it| format!("{:?}", it.as_str()));
+        let total = match declared.total {
+            Total::None => "none",
+            Total::Granted => "granted",
+            Total::Fees => "fees",
+            Total::LookupFees => "lookup fees",
+        };
         let _ = writeln!(
             text,
-            "  {}: {{ amount: {amount:?}, allowed: [{}], becomes: {becomes}, words: {:?} }},",
+            "  {}: {{ amount: {amount:?}, allowed: [{}], becomes: {becomes}, total: {total:?}, words: {:?} }},",
             declared.label,
             allowed.join(", "),
             declared.words

@@ -70,7 +70,6 @@ pub fn config(arena: &Arena) -> ApiConfig {
         origins: Origins::default(),
         // Writes are visible at once.
         answer_age_max: Duration::ZERO,
-        tick_rate_seconds: 10,
         rules,
         price_book: price_book(),
         streams: StreamPatience::default(),

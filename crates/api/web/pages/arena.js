@@ -5,7 +5,7 @@
 
 import { Chart } from "../chart.js";
 import { exact, millis, now, span } from "../clock.js";
-import { count, cut, fee, forDrawing, idleLife, money, parts, plural, units } from "../numbers.js";
+import { count, cut, forDrawing, money, parts, plural, units } from "../numbers.js";
 import { all } from "../api.js";
 import { followStandings, hear } from "../state.js";
 import {
@@ -53,7 +53,7 @@ export function Arena() {
             <${Figure} name="Living" note=${html`${count(economy.bots.dead)} dead`}>${count(economy.bots.alive)}<//>
             <${SupplyFigure} supply=${economy.supply} />
           </dl>
-          <${Life} parameters=${economy.parameters} rate=${economy.tick_rate_seconds} mode=${economy.mode} />`
+          <${Life} parameters=${economy.parameters} life=${economy.idle_life} rate=${economy.tick_rate_seconds} mode=${economy.mode} />`
       : html`<${Reading} what="the economy" />`}
     <div class="columns">
       <div>
@@ -132,10 +132,9 @@ function SupplyFigure({ supply }) {
 
 /** An agent's life and cost at a glance, in this arena's figures. */
 const Life = memo(
-  /** @param {{ parameters: Economy["parameters"], rate: number, mode: Economy["mode"] }} props */
-  ({ parameters: p, rate, mode }) => {
-    const life = idleLife(p);
-    const lasts = life === null ? "for ever" : `${plural(life, "tick")}, about ${span(life * rate)}`;
+  /** @param {{ parameters: Economy["parameters"], life: Economy["idle_life"], rate: number, mode: Economy["mode"] }} props */
+  ({ parameters: p, life, rate, mode }) => {
+    const lasts = `${plural(life.ticks, "tick")}, about ${span(life.ticks * rate)}`;
     return html`<details class="life" open=${matchMedia("(min-width: 40rem)").matches}>
       <summary>A bot’s life in four steps</summary>
       <ol>
@@ -143,8 +142,8 @@ const Life = memo(
           <strong>It is born</strong> with <b>${money(p.genesis_grant)}</b> credits, and a ledger that cannot be changed afterwards.
         </li>
         <li>
-          <strong>Time costs.</strong> Each tick of ${span(rate)} costs <b>${money(p.entropy_base)}</b>, and more while it does
-          nothing: ${money(p.entropy_step)} more for every ${plural(p.idle_ticks_per_step, "idle tick")}, at most${" "}
+          <strong>Time costs.</strong> Each tick of ${span(rate)} costs a new bot <b>${money(life.first_fee)}</b>, and more while
+          it does nothing: ${money(p.entropy_step)} more for every ${plural(p.idle_ticks_per_step, "idle tick")}, until that fee is${" "}
           <b>${money(p.entropy_max)}</b>. ${mode === "enforce" ? "It is charged." : "Here it is recorded, not charged: the shadow balance shows what would be left."}
         </li>
         <li>
@@ -154,8 +153,7 @@ const Life = memo(
           its pool among those who were right, research pays the first right answer.
         </li>
         <li>
-          <strong>It dies</strong> when it cannot pay for a tick. One that does nothing lasts <b>${lasts}</b>. After${" "}
-          ${plural(p.idle_ticks_per_step * 4, "idle tick")} a tick costs ${money(fee(p, p.idle_ticks_per_step * 4))}.
+          <strong>It dies</strong> when it cannot pay for a tick. One that does nothing lasts <b>${lasts}</b>.
         </li>
       </ol>
     </details>`;

@@ -6,12 +6,13 @@
 
 import { Chart } from "../chart.js";
 import { millis, now } from "../clock.js";
+import { ENTRY_TYPES } from "../entry_types.js";
 import { count, forDrawing, money, plural } from "../numbers.js";
 import { Empty, Reading, Section, html, memo } from "../ui.js";
 
 /** Told apart by their form as well as by their colour. @type {{ name: string, many: string, colour: string, size: number, form: Form, sign: string, of: (entry: Entry) => boolean }[]} */
 const MARKS = [
-  { name: "fee", many: "fees", colour: "--muted", size: 4, form: "dot", sign: "·", of: (e) => e.entry_type === "HEARTBEAT" || e.entry_type === "RESEARCH_LOOKUP_FEE" },
+  { name: "fee", many: "fees", colour: "--muted", size: 4, form: "dot", sign: "·", of: (e) => ENTRY_TYPES[e.entry_type]?.total.endsWith("fees") ?? false },
   { name: "wager or bet", many: "wagers or bets", colour: "--ink", size: 9, form: "dot", sign: "●", of: (e) => e.entry_type === "WAGER" || e.entry_type === "MARKET_STAKE" },
   { name: "win", many: "wins", colour: "--accent", size: 12, form: "up", sign: "▲", of: (e) => e.entry_type.endsWith("PAYOUT") },
   { name: "loss", many: "losses", colour: "--warn", size: 12, form: "down", sign: "▼", of: (e) => e.entry_type === "SLASH" || e.entry_type === "FORFEIT" },

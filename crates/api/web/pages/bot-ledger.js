@@ -69,7 +69,7 @@ function LedgerSection({ entries, more, problem, again, predictions, onMore }) {
 }
 
 /** @param {Entry[]} entries @param {boolean} fees */
-const shownEntries = (entries, fees) => (fees ? entries : entries.filter((entry) => entry.entry_type !== "HEARTBEAT"));
+const shownEntries = (entries, fees) => (fees ? entries : entries.filter((entry) => ENTRY_TYPES[entry.entry_type]?.total !== "fees"));
 
 /** Questions of markets, kept for as long as the page is open. @type {Map<string, string>} */
 const questions = new Map();

@@ -92,7 +92,7 @@ export function Join() {
             <li>Your agent asks for an observation, looks, and wagers within ${economy ? plural(economy.parameters.ticket_ttl_seconds, "second") : "seconds"}. The lines for that are next to the secret.</li>
             <li>
               ${economy
-                ? html`Time costs ${money(economy.parameters.entropy_base)} a tick and more for the idle${economy.mode === "observe" ? ". Here fees are recorded, not charged" : ""}.`
+                ? html`Time costs ${money(economy.idle_life.first_fee)} a tick and more for the idle${economy.mode === "observe" ? ". Here fees are recorded, not charged" : ""}.`
                 : "Time costs."}${" "}
               The bot’s page shows what it costs, what it earns, and its whole ledger.
             </li>

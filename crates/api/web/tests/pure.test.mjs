@@ -6,7 +6,9 @@ import { test } from "node:test";
 import { canonical, chain, commitmentForm, hex, malformed } from "../chain.js";
 import { sha256 } from "../digest.js";
 import { sseReader } from "../live.js";
-import { cut, decimal, fee, idleLife, money, percent, quotient, units } from "../numbers.js";
+import { ENTRY_TYPES } from "../entry_types.js";
+import { cut, decimal, money, percent, quotient, units } from "../numbers.js";
+import { entryWords } from "../words.js";
 
 const vectors = JSON.parse(readFileSync(new URL("../../../ledger-core/tests/it/vectors/ledger_v1.json", import.meta.url), "utf8"));
 const at = (micros) => {
@@ -42,12 +44,15 @@ test("money is exact, and no zero is invented or lost", () => {
   for (const wrong of ["", "1,0", "1.", "1e3", " 1", "0x1"]) assert.throws(() => units(wrong), RangeError);
 });
 
-test("an idle bot of 1000.00 lasts as long as the documents say", () => {
-  const rules = { genesis_grant: "1000.00", entropy_base: "0.50", entropy_step: "0.25", idle_ticks_per_step: 5, entropy_max: "3.00" };
-  assert.equal(idleLife(rules), 356);
-  assert.equal(fee(rules, 4), units("0.50"));
-  assert.equal(fee(rules, 5), units("0.75"));
-  assert.equal(fee(rules, 1000), units("3.00"));
+test("an entry of each charge has a sentence, and counts as a fee", () => {
+  const charges = Object.entries(ENTRY_TYPES).filter(([, declared]) => declared.total === "fees");
+  assert.ok(charges.length > 0);
+  for (const [entry_type, { amount }] of charges) {
+    assert.equal(amount, "negative");
+    const words = entryWords({ entry_type, amount: "-0.50000000", reference: "TICK:42" }, null);
+    assert.match(words, /^Pays 0\.50 for tick 42[.:]/);
+  }
+  assert.match(entryWords({ entry_type: "GIFT", amount: "1.00000000", reference: "X" }, null), /does not know/);
 });
 
 test("every published chain verifies, and no byte of one can be changed unseen", async () => {

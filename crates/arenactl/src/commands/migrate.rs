@@ -4,7 +4,7 @@ use std::fmt;
 
 use daemon::config::Sources;
 use daemon::process::Failure;
-use db::migrations::{self, SchemaState};
+use db::migrations::{self, KNOWN, Migrated, SchemaState};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
@@ -13,11 +13,13 @@ use crate::postgres::{self, Postgres};
 
 pub(crate) const DATABASE_OWNER_URL: &str = "DATABASE_OWNER_URL";
 
-/// The applied changes; both are empty if there were none.
+/// The applied changes; all are empty if there were none.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     /// Versions of migrations, in order.
     applied: Vec<String>,
+    /// Entry types that the database did not know.
+    entry_types: Vec<String>,
     /// Sources of markets that the database did not know.
     sources: Vec<String>,
 }
@@ -32,12 +34,13 @@ pub(crate) async fn run(sources: &Sources) -> Result<Report, Failure> {
     let migrated = migrated.map_err(|error| postgres.failure(error, "cannot migrate"))?;
     if let SchemaState::Ahead { unknown } = state(&postgres).await? {
         fail!(
-            "the database of {} has {unknown} migration(s) or source(s) of markets that this build does not \
-             know: use the build that migrated it",
+            "the database of {} has {unknown} {KNOWN} that this build does not know: use the build that \
+             migrated it",
             postgres.what(),
         );
     }
-    Ok(Report { applied: migrated.versions, sources: migrated.sources })
+    let Migrated { versions, entry_types, sources } = migrated;
+    Ok(Report { applied: versions, entry_types, sources })
 }
 
 async fn state(postgres: &Postgres) -> Result<SchemaState, Failure> {
@@ -48,7 +51,7 @@ async fn state(postgres: &Postgres) -> Result<SchemaState, Failure> {
 impl Report {
     /// Whether anything was to be done.
     pub(crate) const fn changed(&self) -> bool {
-        !self.applied.is_empty() || !self.sources.is_empty()
+        !self.applied.is_empty() || !self.entry_types.is_empty() || !self.sources.is_empty()
     }
 }
 
@@ -59,6 +62,9 @@ impl fmt::Display for Report {
         }
         for version in &self.applied {
             writeln!(f, "applied  {version}")?;
+        }
+        for label in &self.entry_types {
+            writeln!(f, "added    entry type {label}")?;
         }
         for label in &self.sources {
             writeln!(f, "added    source of markets {label}")?;

@@ -328,7 +328,7 @@ async fn prove(
     }
     // The following steps support only this build's schema.
     let migrated = match state {
-        // Also with the same migrations: this writes the build's sources of markets.
+        // Also with the same migrations: this writes the build's entry types and sources of markets.
         SchemaState::Current | SchemaState::Behind { .. } => {
             let migrated = db::migrations::run(url.expose_secret()).await;
             migrated.map_err(failed)?.versions.len()

@@ -41,7 +41,7 @@ async fn an_empty_database_gets_every_migration_and_the_next_run_finds_nothing_t
     assert_eq!(first.stdout.matches("applied  ").count(), usize::try_from(applied).unwrap());
 
     let second = bench.finish(migrator(&bench, &url, &["migrate", "--json"])).ended_with(0);
-    assert_eq!(second.json(), json!({ "applied": [], "sources": [] }));
+    assert_eq!(second.json(), json!({ "applied": [], "entry_types": [], "sources": [] }));
 }
 
 #[tokio::test]

@@ -275,16 +275,7 @@ pub(crate) fn economy(state: &State) -> Value {
         "bots": {"alive": 1, "dead": 0},
         "supply": {"minted": "0", "burned": "0", "escrow": "0", "circulating": "0"},
         "price": price,
-        "parameters": {
-            "genesis_grant": "1000.00000000", "entropy_base": "0.50000000",
-            "entropy_step": "0.25000000", "idle_ticks_per_step": 5, "entropy_max": "3.00000000",
-            "stake_min": "0.01000000", "productive_stake_min": "0.50000000", "payout_factor": 2,
-            "open_predictions_max": 20, "open_stake_max": "100.00000000",
-            "prediction_horizon_seconds": 300, "sample_lag_seconds": 60, "sample_grace_seconds": 1800,
-            "sample_patience_seconds": 22500, "house_loss_budget_per_hour": "2000.00000000",
-            "price_ttl_seconds": 120, "ticket_ttl_seconds": 5,
-            "markets": ledger_core::economy::MarketRules::default(),
-        },
+        "parameters": ledger_core::rules::Parameters::from(&ledger_core::EconomyRules::default()),
         "rules": ledger_core::EconomyRules::default().digest(),
         "as_of": "2026-11-01T00:05:05.000000Z",
     })

@@ -111,6 +111,38 @@ async fn a_source_of_markets_is_a_row_that_migrating_writes() {
     assert_eq!(state().await, SchemaState::Ahead { unknown: 1 });
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_type_is_a_label_that_migrating_adds() {
+    let arena = Arena::new().await;
+    let owner = arena.owner_client().await;
+    let state = async || arena.database().schema_state().await.unwrap();
+    let rename = async |from: &str, to: &str| {
+        let rename = format!("ALTER TYPE entry_type RENAME VALUE '{from}' TO '{to}'");
+        owner.batch_execute(&rename).await.unwrap();
+    };
+    // A build that knows one more, and a build that knows one less.
+    rename("HEARTBEAT", "TOLL").await;
+    assert_eq!(state().await, SchemaState::Behind { missing: 1 });
+    let mut migrators = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let url = arena.owner_url();
+        migrators.spawn(async move { migrations::run(&url).await.unwrap() });
+    }
+    let added: Vec<_> = migrators.join_all().await.into_iter().map(|ran| ran.entry_types).collect();
+    assert_eq!(added.concat(), ["HEARTBEAT"], "by one of them");
+    assert_eq!(state().await, SchemaState::Ahead { unknown: 1 });
+    // A charge is negative, whatever its label; and there is room for it before anybody restarts.
+    let toll = "INSERT INTO ledger SELECT bot_id, sequence + 1, 'TOLL', $1::text::numeric, balance_after + $1::text::numeric, \
+                'TICK:1', recorded_at, hash, previous_hash FROM ledger";
+    let bot = arena.bot().create().await;
+    let refused = owner.execute(toll, &[&"1"]).await.unwrap_err();
+    let constraint = refused.as_db_error().unwrap().constraint().unwrap();
+    assert_eq!(constraint, "ledger_amount_fits_type");
+    assert_eq!(owner.execute(toll, &[&"-1"]).await.unwrap(), 1, "of {}", bot.id);
+    let differences = db::catalogue::differences(arena.database()).await.unwrap();
+    assert!(differences[0].ends_with("enum 'TOLL'"), "{differences:?}");
+}
+
 /// A database without a schema, and what it is called.
 async fn unmigrated() -> (Arena, String) {
     let arena = Arena::new().await;

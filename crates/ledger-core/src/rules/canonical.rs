@@ -2,22 +2,16 @@
 //!
 //! The text is the line `economy-rules/v1`, then a line `NAME=value` for each figure in the order of
 //! the table of figures, each ended by a line feed. Amounts have eight decimals. The digest is the SHA-256
-//! of the text. Kept texts must stay readable for ever: a figure is never renamed or removed. A text
-//! without the figures of a source is from before that source: they are read as 0.
+//! of the text. Kept texts must stay readable for ever: a figure is never renamed or removed. One that came
+//! later than the first rules has a line only where it is not what it was `before`, by its row: so it changes
+//! no digest until somebody sets it, and a text without it is read as that.
 
 use sha2::{Digest, Sha256};
 
-use super::EconomyRules;
+use super::{EconomyRules, Row};
 use crate::entry::Hash;
-use crate::sources::MarketSource;
-
-/// The sources that the first rules had, at the head of the registry.
-const SOURCES_OF_V1: usize = 4;
 
 const HEADER: &str = "economy-rules/v1";
-
-/// What a figure was before its name was in any text, for texts that lack it.
-const BEFORE: &[(&str, &str)] = &[];
 
 /// A kept text that is not one of rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,8 +33,11 @@ impl EconomyRules {
     pub fn canonical(&self) -> String {
         let mut rules = self.clone();
         let mut text = format!("{HEADER}\n");
-        for (name, figure) in rules.figures() {
-            text.extend([name, "=", &figure.to_string(), "\n"]);
+        for Row { name, figure, before } in rules.figures() {
+            let value = figure.to_string();
+            if before.as_ref() != Some(&value) {
+                text.extend([name, "=", &value, "\n"]);
+            }
         }
         text
     }
@@ -66,25 +63,14 @@ impl EconomyRules {
         for (index, text) in lines.enumerate() {
             let line = index + 2;
             let (name, value) = text.split_once('=').ok_or(UnreadableRules::Line { line })?;
-            let place = missing.iter().position(|(known, _)| *known == name);
-            let (_, figure) = missing.remove(place.ok_or(UnreadableRules::Unknown { line })?);
+            let place = missing.iter().position(|row| row.name == name);
+            let Row { figure, .. } =
+                missing.remove(place.ok_or(UnreadableRules::Unknown { line })?);
             figure.set(value).map_err(|problem| UnreadableRules::Value { line, problem })?;
         }
-        // Rules of before there was a source have none of its figures.
-        let names: Vec<_> = missing.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let is_of_later_source = |name: &str| {
-            MarketSource::ALL.iter().skip(SOURCES_OF_V1).any(|source| {
-                let figures = ["BOUNTY", "SECONDS", "WEIGHT"].map(|of| format!("{source}_{of}"));
-                figures.iter().any(|of| of == name) && figures.iter().all(|of| names.contains(of))
-            })
-        };
-        for (name, figure) in missing {
-            let before = BEFORE.iter().find(|(known, _)| *known == name);
-            let before = before.map(|(_, value)| *value);
-            let value = before
-                .or(is_of_later_source(name).then_some("0"))
-                .ok_or(UnreadableRules::Missing { name })?;
-            let set = figure.set(value);
+        for Row { name, figure, before } in missing {
+            let before = before.ok_or(UnreadableRules::Missing { name })?;
+            let set = figure.set(&before);
             set.map_err(|problem| UnreadableRules::Value { line: 0, problem })?;
         }
         Ok(rules)
@@ -96,6 +82,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::rules::{Parameters, SourceRules};
 
     /// A text as it may be kept somewhere: never edit it, or positions that name it cannot be settled.
     const KEPT: &str = include_str!("economy-rules-v1.txt");
@@ -107,13 +94,36 @@ mod tests {
         }
     }
 
+    /// A value that no figure has by default or had before.
+    fn another(name: &str) -> &'static str {
+        if name == "ENFORCEMENT_MODE" { "enforce" } else { "7" }
+    }
+
     #[test]
     fn every_figure_has_its_line() {
         let figures = serde_json::to_value(EconomyRules::default()).unwrap();
-        let names = EconomyRules::default().figures().len();
+        let mut rules = EconomyRules::default();
+        let names = rules.figures().len();
         assert_eq!(names, leaves(&figures), "a figure is missing in the table");
-        let text = EconomyRules::default().canonical();
-        assert_eq!(text.lines().count(), names + 1);
+        for Row { name, figure, .. } in rules.figures() {
+            figure.set(another(name)).unwrap();
+        }
+        assert_eq!(rules.canonical().lines().count(), names + 1);
+    }
+
+    #[test]
+    fn a_later_figure_has_a_line_only_where_it_is_another_than_before() {
+        let mut rules = EconomyRules::default();
+        let later = rules.figures().iter().filter(|row| row.before.is_some()).count();
+        for Row { figure, before, .. } in rules.figures() {
+            if let Some(before) = before {
+                figure.set(&before).unwrap();
+            }
+        }
+        let all = rules.figures().len();
+        assert_eq!(rules.canonical().lines().count(), all - later + 1);
+        let slow = EconomyRules { tick_rate_seconds: 30, ..rules.clone() };
+        assert_eq!(slow.canonical().replace("TICK_RATE=30\n", ""), rules.canonical());
     }
 
     #[test]
@@ -121,9 +131,8 @@ mod tests {
         let plain = EconomyRules::default();
         for place in 0..plain.clone().figures().len() {
             let mut changed = plain.clone();
-            let (name, figure) = changed.figures().remove(place);
-            let value = if name == "ENFORCEMENT_MODE" { "enforce" } else { "7" };
-            figure.set(value).unwrap();
+            let Row { name, figure, .. } = changed.figures().remove(place);
+            figure.set(another(name)).unwrap();
             assert_ne!(changed.digest(), plain.digest(), "{name}");
             let read = EconomyRules::from_canonical(&changed.canonical()).unwrap();
             assert_eq!(read, changed, "{name}");
@@ -134,12 +143,53 @@ mod tests {
     fn a_text_that_was_kept_stays_readable() {
         let rules = EconomyRules::from_canonical(KEPT).unwrap();
         let mut expected = EconomyRules::default();
-        for (name, figure) in expected.figures() {
-            if !KEPT.contains(&format!("\n{name}=")) {
-                figure.set("0").unwrap();
+        for Row { name, figure, before } in expected.figures() {
+            let is_kept = KEPT.contains(&format!("\n{name}="));
+            assert!(is_kept || before.is_some(), "{name}: its row must say what it was before");
+            assert!(!is_kept || before.is_none(), "{name} was never missing");
+            if let Some(before) = before {
+                figure.set(&before).unwrap();
             }
         }
         assert_eq!(rules, expected);
+        // These rules are named by what they decided.
+        assert_eq!(rules.canonical(), KEPT);
+    }
+
+    #[test]
+    fn an_api_that_knows_fewer_figures_is_understood() {
+        let rules = EconomyRules { tick_rate_seconds: 30, ..EconomyRules::default() };
+        let mut said = serde_json::to_value(Parameters::from(&rules)).unwrap();
+        let read = |said: &Value| serde_json::from_value::<Parameters>(said.clone());
+        assert_eq!(read(&said).unwrap().rules(rules.enforcement), rules);
+        let fields = said.as_object_mut().unwrap();
+        fields.remove("tick_rate_seconds").unwrap();
+        fields["markets"].as_object_mut().unwrap().remove("news").unwrap();
+        let read_again = read(&said).unwrap();
+        assert_eq!(read_again.tick_rate_seconds, 10);
+        assert_eq!(read_again.markets.news, SourceRules::default());
+        said.as_object_mut().unwrap().remove("payout_factor").unwrap();
+        let error = read(&said).unwrap_err().to_string();
+        assert!(error.contains("payout_factor"), "{error}");
+    }
+
+    #[test]
+    fn spans_of_kept_rules_are_within_the_calendar() {
+        let mut rules = EconomyRules::default();
+        for Row { figure, .. } in rules.figures() {
+            // Whatever it is; amounts and counts have other bounds.
+            let _ = figure.set("9223372036854775807");
+        }
+        let bounded = serde_json::to_value(rules.within_calendar()).unwrap();
+        let of = |fields: &Value| {
+            let fields = fields.as_object().unwrap().clone();
+            fields.into_iter().filter(|(name, _)| name.ends_with("_seconds"))
+        };
+        let spans: Vec<_> = of(&bounded).chain(of(&bounded["markets"])).collect();
+        assert!(spans.len() >= 8, "{spans:?}");
+        for (name, span) in spans {
+            assert!(span.as_i64().unwrap() < i64::MAX, "{name}");
+        }
     }
 
     #[test]

@@ -60,8 +60,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         ticks: arguments.ticks,
         agents: usize::try_from(arguments.agents)?,
         seed: arguments.seed,
-        tick_seconds: arguments.tick_seconds,
-        rules: EconomyRules { enforcement: arguments.mode, ..EconomyRules::default() },
+        rules: EconomyRules {
+            enforcement: arguments.mode,
+            tick_rate_seconds: arguments.tick_seconds,
+            ..EconomyRules::default()
+        },
     };
     let began = Instant::now();
     let ticks = settings.ticks;

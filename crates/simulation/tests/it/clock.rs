@@ -36,8 +36,8 @@ async fn no_clock_escapes() {
         ticks: 150,
         agents: 9,
         seed: 5,
-        tick_seconds: 60,
         rules: EconomyRules {
+            tick_rate_seconds: 60,
             enforcement: Enforcement::Enforce,
             genesis_grant: "60.00".parse().unwrap(),
             ..EconomyRules::default()

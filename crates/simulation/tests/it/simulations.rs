@@ -12,8 +12,8 @@ fn settings(ticks: i64, seed: u64, enforcement: Enforcement) -> Settings {
         ticks,
         agents: 18,
         seed,
-        tick_seconds: 30,
         rules: EconomyRules {
+            tick_rate_seconds: 30,
             enforcement,
             genesis_grant: "150.00".parse().unwrap(),
             ..EconomyRules::default()

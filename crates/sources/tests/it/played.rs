@@ -25,7 +25,7 @@ fn feed(source: MarketSource, seed: u64) -> Arc<dyn Feed> {
     feed
 }
 
-async fn proposals(source: MarketSource, seed: u64) -> Vec<Proposal> {
+pub(crate) async fn proposals(source: MarketSource, seed: u64) -> Vec<Proposal> {
     let feed = feed(source, seed);
     let mut found = Vec::new();
     for draw in 0..40 {

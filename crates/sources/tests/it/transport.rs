@@ -1,14 +1,17 @@
-//! Failures of any answer, for each of the clients.
+//! Failures of any answer, for each source and for the other requests of its client.
 
 use std::time::Duration;
 
+use ledger_core::criteria::{Criteria, Times};
+use ledger_core::economy::MarketRules;
+use ledger_core::market::{MarketSource, Taking};
 use secrecy::SecretString;
 use sources::github::GitHub;
 use sources::news::{Feed, NEWS_MAX_BYTES, NewsApi};
 use sources::open_meteo::OpenMeteo;
 use sources::wikipedia::Wikipedia;
 use sources::{
-    BODY_MAX_BYTES, Evidence, Fetched, Http, HttpConfig, Peace, SetupError, SourceError,
+    BODY_MAX_BYTES, Evidence, Fetched, Http, HttpConfig, Peace, Settings, SetupError, SourceError,
 };
 use tokio::net::TcpListener;
 use url::Url;
@@ -19,7 +22,28 @@ use crate::stub::{Reply, Stub, http, ok, patient_for, status, with_headers};
 const PAGE: &[u8] = include_bytes!("../data/web_page.html");
 const SECRET: &str = "hunter2-0123456789";
 
-/// Asks each service at `base` with what its client can do.
+/// Each service is at this address, and each secret is [`SECRET`].
+struct At<'a>(&'a Url);
+
+impl Settings for At<'_> {
+    fn text(&mut self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn url(&mut self, _: &str) -> Option<Url> {
+        Some(self.0.clone())
+    }
+
+    fn secret(&mut self, _: &str) -> Option<SecretString> {
+        Some(SecretString::from(SECRET))
+    }
+
+    fn problem(&mut self, name: &str, problem: String) {
+        panic!("{name} {problem}");
+    }
+}
+
+/// Asks each service at `base` for what decides a market, and with what else its client can do.
 async fn ask_all(http: &Http, base: &Url) -> Vec<(&'static str, Fetched<String>)> {
     fn told<T: std::fmt::Debug>(fetched: Fetched<T>) -> Fetched<String> {
         Fetched {
@@ -28,27 +52,34 @@ async fn ask_all(http: &Http, base: &Url) -> Vec<(&'static str, Fetched<String>)
         }
     }
     let (now, secret) = (now(), SecretString::from(SECRET));
+    let times = Times { opens_at: now, bets_close_at: now, deadline: now };
+    let mut asked = Vec::new();
+    for source in MarketSource::ALL.iter().copied() {
+        if source.about().takes == Taking::Answer {
+            continue;
+        }
+        let feed = sources::of(source).feed(&mut At(base), http, &MarketRules::default()).unwrap();
+        let example = sources::of(source).example("thing");
+        let criteria = Criteria::deserialize(source, example).unwrap();
+        asked.push((feed.name(), told(feed.fetch(&criteria, &times, now).await)));
+    }
     let place = ledger_core::sources::weather::Place {
         latitude: "52.52".parse().unwrap(),
         longitude: "13.41".parse().unwrap(),
     };
-    let repository = "rust-lang/rust".parse().unwrap();
-    let github = GitHub::new(http.clone(), base.clone(), Some(secret.clone())).unwrap();
     let meteo = OpenMeteo::new(http.clone(), base.clone()).unwrap();
     let wikipedia = Wikipedia::new(http.clone(), base.clone()).unwrap();
     let newsapi = NewsApi::new(http.clone(), base.clone(), &secret).unwrap();
     let feed_url = base.join(&format!("/feed?token={SECRET}")).unwrap();
     let feed = Feed::new(http.clone(), feed_url).unwrap();
-    let quarter = crate::at("2026-11-24T14:30:00Z");
-    vec![
-        ("github", told(github.stars(&repository, now).await)),
+    asked.extend([
         ("meteo now", told(meteo.temperature_now(place, now).await)),
-        ("meteo at", told(meteo.temperature_at(place, quarter, now).await)),
         ("random", told(wikipedia.random(now).await)),
         ("by title", told(wikipedia.by_title("Rust", now).await)),
         ("newsapi", told(newsapi.headlines(now).await)),
         ("feed", told(feed.headlines(now).await)),
-    ]
+    ]);
+    asked
 }
 
 /// What each client says to `reply`, with the service's own wording of "not what I expected".

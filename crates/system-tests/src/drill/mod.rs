@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ledger_core::market::MarketSource;
 use test_kit::outside::Outside;
 
 use crate::random::Random;
@@ -94,6 +95,8 @@ impl Scene {
         let sources = outside.settings();
         let mut settings: Vec<(&str, &str)> = HASTY.to_vec();
         settings.push(("BOTS_DIR", &bots));
+        let hasty_sources = hasty_sources();
+        settings.extend(hasty_sources.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         settings.extend(sources.lines().filter_map(|line| line.split_once('=')));
         let (stack, _) = Stack::start(&settings).await;
         let superuser_url = stack.superuser_url();
@@ -140,7 +143,7 @@ impl Scene {
 }
 
 /// Settings under which minutes pass in seconds.
-const HASTY: [(&str, &str); 12] = [
+const HASTY: [(&str, &str); 8] = [
     ("ENFORCEMENT_MODE", "enforce"),
     ("TICK_RATE", "1"),
     ("ORACLE_INTERVAL_SECONDS", "1"),
@@ -148,12 +151,17 @@ const HASTY: [(&str, &str); 12] = [
     ("PREDICTION_HORIZON", "3"),
     ("SAMPLE_LAG_SECONDS", "1"),
     ("HOUSE_LOSS_BUDGET_PER_HOUR", "1000000000.00"),
-    ("WEATHER_WEIGHT", "0"),
-    ("GITHUB_SECONDS", "12"),
-    ("NEWS_SECONDS", "10"),
-    ("RESEARCH_SECONDS", "15"),
     ("BOUNTY_BUDGET_PER_HOUR", "1000000.00"),
 ];
+
+/// Markets last for seconds; a source whose markets cannot is not asked.
+fn hasty_sources() -> Vec<(String, String)> {
+    let of = |source: &MarketSource| match source.about().shortest_life() {
+        ..=12 => (format!("{source}_SECONDS"), "12".to_owned()),
+        _ => (format!("{source}_WEIGHT"), "0".to_owned()),
+    };
+    MarketSource::ALL.iter().map(of).collect()
+}
 
 /// Hosted bots that think every ten seconds.
 fn personas() -> tempfile::TempDir {
