@@ -341,7 +341,7 @@ impl Endpoint {
             }
             None => {
                 self = self
-                    .answers::<DryRun>(200, "What a dry run would have done.")
+                    .answers::<DryRun>(200, "The result of the real request.")
                     .answered(|answer| answer.to = AnswersTo::Dry);
             }
         }

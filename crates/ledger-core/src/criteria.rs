@@ -55,7 +55,7 @@ impl Comparison {
 }
 
 labelled! {
-    /// What a bet says of a question.
+    /// A bet's side of a question.
     Side {
         Yes = "YES",
         No = "NO",

@@ -1,7 +1,7 @@
 //! Whether a bot lives.
 
 labelled! {
-    /// A bot's standing. Only an operator brings back the dead; nobody brings back the retired.
+    /// A bot's standing. Only an operator can revive a dead bot; a retired bot cannot be revived.
     BotStatus {
         Alive = "ALIVE",
         Dead = "DEAD",
