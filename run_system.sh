@@ -15,7 +15,8 @@
 #
 # Exit codes: 0 asked-for stop, 78 a setting is wrong, 69 something needed cannot be had, 1 the rest.
 # Environment: ARENA_ENV_FILE (.env), ARENA_DATA_DIR (.data), ARENA_BIN_DIR (built programs; nothing
-# is built then), ARENA_PROFILE (release), and every setting of .env.example.
+# is built then), ARENA_PROFILE (quick; `release` is optimised and takes
+# several times as long to build), and every setting of .env.example.
 export LC_ALL=C
 set -uo pipefail
 
@@ -171,9 +172,10 @@ require_toolchain() {
 # Leaves the directory of the programs in REPLY. On a terminal cargo shows its progress itself; else there is a
 # line every ten seconds, and what cargo says besides its progress is told when it fails.
 build() {
-    local profile=${ARENA_PROFILE:-release} log=$data/logs/build.log code
+    local profile=${ARENA_PROFILE:-quick} log=$data/logs/build.log code
     local programs=(api ticker oracle bot-runner arenactl)
     say "building ($profile; the first time takes some minutes)"
+    [[ $profile != quick ]] || say "for a busy arena, build with optimisation: ARENA_PROFILE=release ./run_system.sh"
     name_source
     if [[ -t 2 ]]; then exec 3>&2; else exec 3>"$log"; fi
     setsid -- cargo build --locked --profile "$profile" "${programs[@]/#/--package=}" --bins </dev/null 2>&3 3>&- 9>&- &

@@ -34,14 +34,14 @@ target_directory() {
 
 # find_arenactl ROOT: in REPLY the arenactl that was given, or else was built last. Never builds it.
 find_arenactl() {
-    local candidate newest='' profile=${ARENA_PROFILE:-release}
+    local candidate newest='' profile=${ARENA_PROFILE:-quick}
     if [[ -n ${ARENA_BIN_DIR-} ]]; then
         REPLY=$ARENA_BIN_DIR/arenactl
         [[ -x $REPLY ]]
         return
     fi
     target_directory "$1"
-    for candidate in "$REPLY"/{release,debug,dist,"$profile"}/arenactl; do
+    for candidate in "$REPLY"/{quick,release,debug,dist,"$profile"}/arenactl; do
         [[ -x $candidate && (-z $newest || $candidate -nt $newest) ]] && newest=$candidate
     done
     REPLY=$newest

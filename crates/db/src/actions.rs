@@ -19,7 +19,6 @@ use ledger_core::{BotId, Entry, Hash, Money, ObservationId, PredictionId, Refusa
 pub(crate) use wait::wait_in;
 pub use wait::{Wait, wait};
 
-use crate::boxed;
 use crate::error::{Conflict, DbError, DbResult, first_cause};
 use crate::events;
 use crate::house::{self, Exposure};
@@ -80,7 +79,7 @@ pub enum Placed {
 /// [`DbError::Refused`] by a rule, also for the house's budget; [`DbError::NotFound`] for an unknown bot;
 /// [`Conflict::ObservationUsed`] for an observation that was used before. Then nothing was written. Otherwise
 /// see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn place(
     conn: &mut Connection,
     wager: &Wager,
@@ -135,7 +134,7 @@ pub(crate) async fn place_in(
 /// # Errors
 /// If one of them is impossible, such as an observation used before, or if others used up the
 /// house's budget meanwhile, none is placed.
-#[boxed]
+#[crate::boxed]
 pub async fn place_all(
     conn: &mut Connection,
     placings: &[Placing<'_>],

@@ -28,7 +28,6 @@ use tokio_postgres::Client;
 use self::expected::Bounds;
 use self::markets::MarketsReport;
 use self::verdicts::Verdicts;
-use crate::boxed;
 use crate::error::{DbError, DbResult};
 use crate::pool::Database;
 
@@ -174,7 +173,7 @@ impl Faults {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn audit(database: &Database, options: Options) -> DbResult<Report> {
     let snapshot = Snapshot::take(database).await?;
     audit_of(&snapshot, database, options).await

@@ -8,7 +8,6 @@ use ledger_core::{BotId, ObservationId, Timestamp};
 use serde_json::Value;
 
 use crate::PAGE_MAX;
-use crate::boxed;
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::audit_log;
@@ -60,7 +59,7 @@ pub(crate) async fn write_with_observation(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn record_act(
     conn: &mut Connection,
     who: &Operator,
@@ -100,7 +99,7 @@ pub struct AuditFilter {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn page(
     conn: &mut Connection,
     filter: &AuditFilter,

@@ -10,7 +10,6 @@ use sha2::{Digest as _, Sha256};
 use tokio_postgres::Client;
 
 use crate::audit::{self, Options, Report};
-use crate::boxed;
 use crate::error::{DbError, DbResult};
 use crate::opening::connect_owner;
 use crate::pool::{Connection, Database};
@@ -52,7 +51,7 @@ pub async fn audit_and_dump<T>(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn credentials(database: &Database) -> DbResult<Hash> {
     digest_of_credentials(&database.dedicated().await?).await
 }
@@ -69,7 +68,7 @@ async fn digest_of_credentials(client: &Client) -> DbResult<Hash> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn is_mighty(conn: &mut Connection) -> DbResult<bool> {
     let mighty = sql::<Bool>(
         "(SELECT bool_or(r.rolsuper OR r.rolname <> current_user) FROM pg_roles r \
@@ -84,7 +83,7 @@ pub async fn is_mighty(conn: &mut Connection) -> DbResult<bool> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn newest_migration(conn: &mut Connection) -> DbResult<Option<String>> {
     let newest = sql::<Nullable<Text>>("(SELECT max(version) FROM __diesel_schema_migrations)");
     Ok(diesel::select(newest).get_result(conn).await?)
@@ -94,7 +93,7 @@ pub async fn newest_migration(conn: &mut Connection) -> DbResult<Option<String>>
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn server_major(conn: &mut Connection) -> DbResult<i64> {
     let major = sql::<BigInt>("current_setting('server_version_num')::bigint / 10000");
     Ok(diesel::select(major).get_result(conn).await?)
@@ -104,7 +103,7 @@ pub async fn server_major(conn: &mut Connection) -> DbResult<i64> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn is_empty(conn: &mut Connection) -> DbResult<bool> {
     let empty = sql::<Bool>(
         "NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -117,7 +116,7 @@ pub async fn is_empty(conn: &mut Connection) -> DbResult<bool> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn has_role(conn: &mut Connection, name: &str) -> DbResult<bool> {
     let exists =
         sql::<Bool>("EXISTS (SELECT FROM pg_roles WHERE rolname = ").bind::<Text, _>(name).sql(")");
@@ -128,7 +127,7 @@ pub async fn has_role(conn: &mut Connection, name: &str) -> DbResult<bool> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn services_roles(conn: &mut Connection) -> DbResult<Vec<String>> {
     let roles = sql::<Array<Text>>(
         "ARRAY(SELECT r.rolname::text FROM pg_class c, aclexplode(c.relacl) a \
@@ -148,7 +147,7 @@ pub async fn services_roles(conn: &mut Connection) -> DbResult<Vec<String>> {
 /// # Errors
 /// If Postgres refuses, for example without the owner's rights: see [`DbError`]. Then nothing was
 /// changed.
-#[boxed]
+#[crate::boxed]
 pub async fn begin_anew(owner_url: &str) -> DbResult<()> {
     let mut conn = connect_owner(owner_url).await?;
     // The right to connect is not set in another cluster's database.

@@ -19,7 +19,6 @@ pub use operator::{OperatorAct, retire, revive};
 
 use crate::PAGE_MAX;
 use crate::audit_log;
-use crate::boxed;
 use crate::copy::{self, timestamp_of};
 use crate::error::{DbError, DbResult};
 use crate::events;
@@ -103,7 +102,7 @@ pub struct Registered {
 /// # Errors
 /// [`DbError::Conflict`] for a taken handle; [`DbError::Refused`] while the arena is paused, except
 /// for operators. Then nothing was written. Otherwise see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn register(
     conn: &mut Connection,
     new: &NewBot<'_>,
@@ -229,7 +228,7 @@ impl FromSqlRow<Untyped, Pg> for BotProfile {
 ///
 /// # Errors
 /// [`DbError::NotFound`] for an unknown bot. Otherwise see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn find(conn: &mut Connection, bot: &BotRef) -> DbResult<BotProfile> {
     let (id, handle) = bot.named();
     let profile = One { id, handle }.get_result(conn).await;
@@ -240,7 +239,7 @@ pub async fn find(conn: &mut Connection, bot: &BotRef) -> DbResult<BotProfile> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn page(
     conn: &mut Connection,
     before: Option<BotId>,
@@ -260,7 +259,7 @@ statement! {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn api_key_hash(
     conn: &mut Connection,
     bot: &BotRef,
@@ -274,7 +273,7 @@ pub async fn api_key_hash(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn hosted(conn: &mut Connection) -> DbResult<Vec<(BotId, String, String)>> {
     let rows: Vec<(i64, String, String)> = bots::table
         .filter(bots::hosted.eq(true))
@@ -291,7 +290,7 @@ pub async fn hosted(conn: &mut Connection) -> DbResult<Vec<(BotId, String, Strin
 /// # Errors
 /// [`DbError::Refused`] while the arena is paused; [`DbError::NotFound`] for an unknown bot. Then nothing
 /// was written. Otherwise see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn reap(
     conn: &mut Connection,
     bot_id: BotId,
@@ -322,7 +321,7 @@ pub async fn reap(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn reapable(conn: &mut Connection, limit: i64) -> DbResult<Vec<BotId>> {
     let ids: Vec<i64> = wallets::table
         .filter(wallets::status.eq(Sql(BotStatus::Alive)))

@@ -13,7 +13,6 @@ use std::fmt::Write as _;
 use ledger_core::EntryType;
 use tokio_postgres::Client;
 
-use crate::boxed;
 use crate::error::{DbError, DbResult};
 use crate::migrations;
 use crate::pool::Database;
@@ -63,7 +62,7 @@ pub struct Catalogue {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn read(database: &Database) -> DbResult<Catalogue> {
     let client = database.dedicated().await?;
     // Names are qualified, so that no object in the database's schemas can replace one of Postgres'
@@ -100,7 +99,7 @@ async fn read_with(client: &Client) -> DbResult<Catalogue> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn differences(database: &Database) -> DbResult<Vec<String>> {
     let applied = migrations::applied(&mut *database.get().await?).await?;
     if migrations::is_unfinished(&applied) {
@@ -119,7 +118,7 @@ pub async fn differences(database: &Database) -> DbResult<Vec<String>> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn differences_at(
     database: &Database,
     version: &str,

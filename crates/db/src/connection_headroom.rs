@@ -10,7 +10,6 @@ use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
 use tracing::{debug, warn};
 
-use crate::boxed;
 use crate::error::DbResult;
 use crate::pool::Database;
 use crate::sql::statement;
@@ -63,7 +62,7 @@ impl Database {
     ///
     /// # Errors
     /// If Postgres does not answer: see [`crate::DbError`].
-    #[boxed]
+    #[crate::boxed]
     pub async fn room(&self) -> DbResult<Option<Room>> {
         if self.is_pooled() {
             return Ok(None);
@@ -81,7 +80,7 @@ impl Database {
     /// Logs a warning if the whole pool does not fit with the existing sessions. For a start,
     /// before other connections are opened; it fails nothing and delays it by no more than a
     /// second.
-    #[boxed]
+    #[crate::boxed]
     pub async fn warn_if_crowded(&self) {
         let limit = Duration::from_secs(LOOK_SECONDS);
         match tokio::time::timeout(limit, self.room()).await {

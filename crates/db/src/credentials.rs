@@ -14,7 +14,6 @@ use uuid::Uuid;
 
 use crate::audit_log;
 use crate::bots::{BotRef, Credentials, bot_named};
-use crate::boxed;
 use crate::error::{Conflict, DbError, DbResult};
 use crate::idempotency::Remember;
 use crate::pool::Connection;
@@ -62,7 +61,7 @@ statement! {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn by_secret(conn: &mut Connection, sha256: &[u8; 32]) -> DbResult<Option<SecretOwner>> {
     let owner = OwnerOf { current: sha256, earlier: sha256 };
     let row: Option<(i64, i64, Option<bool>)> = owner.get_result(conn).await.optional()?;
@@ -110,7 +109,7 @@ statement! {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn login(conn: &mut Connection, bot: &BotRef) -> DbResult<Option<LoginCandidate>> {
     // Seconds, Postgres' form of an interval; this is not money.
     type Earlier = (i64, String, f64);
@@ -134,7 +133,7 @@ pub async fn login(conn: &mut Connection, bot: &BotRef) -> DbResult<Option<Login
 ///
 /// # Errors
 /// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn logged_in(
     conn: &mut Connection,
     bot: BotId,
@@ -162,7 +161,7 @@ pub enum Refused {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn refused(conn: &mut Connection, what: Refused, count: u64) -> DbResult<()> {
     let (action, bot_id) = match what {
         Refused::Login(bot) => ("LOGIN_REFUSED", Some(bot)),
@@ -213,7 +212,7 @@ struct Present {
 /// # Errors
 /// [`Refusal::Retired`]; [`Conflict::CredentialsSuperseded`] when the bot's own credentials are not
 /// the present ones any more.
-#[boxed]
+#[crate::boxed]
 pub async fn rotate(
     conn: &mut Connection,
     rotation: &Rotation<'_>,
@@ -257,7 +256,7 @@ pub async fn rotate(
 ///
 /// # Errors
 /// [`DbError::NotFound`] for an unknown bot. Then nothing was written. Otherwise see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn replace_api_key(
     conn: &mut Connection,
     bot: BotId,
@@ -358,7 +357,7 @@ statement! {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn rotated_within(
     conn: &mut Connection,
     window: Duration,

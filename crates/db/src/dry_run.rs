@@ -11,7 +11,6 @@ use ledger_core::{BotId, Money, Refusal};
 
 use crate::actions::{self, Placing, Wager, Wait};
 use crate::bots::{self, BotRef};
-use crate::boxed;
 use crate::error::{Conflict, DbError, DbResult};
 use crate::markets::{self, Comparison, NewAnswer, Slip};
 use crate::pool::Connection;
@@ -79,7 +78,7 @@ impl DryRun {
 ///
 /// # Errors
 /// [`DbError::NotFound`] for an unknown bot; a refusal is no error.
-#[boxed]
+#[crate::boxed]
 pub async fn wager(conn: &mut Connection, wager: &Wager, rules: &EconomyRules) -> DbResult<DryRun> {
     let placing = Placing { wager, hook: None };
     DryRun::of(
@@ -99,7 +98,7 @@ pub async fn wager(conn: &mut Connection, wager: &Wager, rules: &EconomyRules) -
 ///
 /// # Errors
 /// [`DbError::NotFound`] for an unknown bot; a refusal is no error.
-#[boxed]
+#[crate::boxed]
 pub async fn wait(conn: &mut Connection, wait: &Wait, rules: &EconomyRules) -> DbResult<DryRun> {
     DryRun::of(
         conn,
@@ -115,7 +114,7 @@ pub async fn wait(conn: &mut Connection, wait: &Wait, rules: &EconomyRules) -> D
 ///
 /// # Errors
 /// [`DbError::NotFound`] for an unknown bot; a refusal is no error.
-#[boxed]
+#[crate::boxed]
 pub async fn bets(conn: &mut Connection, slip: &Slip, rules: &EconomyRules) -> DbResult<DryRun> {
     let stakes = slip.bets.iter().map(|bet| bet.stake.money());
     // A sum beyond every balance is always refused.
@@ -136,7 +135,7 @@ pub async fn bets(conn: &mut Connection, slip: &Slip, rules: &EconomyRules) -> D
 ///
 /// # Errors
 /// [`DbError::NotFound`] for an unknown bot; a refusal is no error.
-#[boxed]
+#[crate::boxed]
 pub async fn answer(
     conn: &mut Connection,
     new: &NewAnswer,

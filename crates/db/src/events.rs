@@ -17,7 +17,6 @@ use ledger_core::event::{LookedUp, Sealed};
 use ledger_core::{BotId, Hash, NewEvent, Timestamp};
 use serde_json::Value;
 
-use crate::boxed;
 use crate::error::{DbError, DbResult};
 use crate::pool::Connection;
 use crate::schema::sql_types::{Array, BigInt, Bytea, Instant, Jsonb, Nullable, Text};
@@ -186,7 +185,7 @@ statement! {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn after(conn: &mut Connection, position: Position, limit: i64) -> DbResult<Page> {
     let select = SelectEvents { xid: position.xid.to_string(), id: position.id, limit };
     let rows: Vec<(BoundsRow, EventRow, LookedUpRow)> = select.load(conn).await?;
@@ -211,7 +210,7 @@ pub async fn after(conn: &mut Connection, position: Position, limit: i64) -> DbR
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn bounds(conn: &mut Connection) -> DbResult<Bounds> {
     Ok(after(conn, Position::before(u64::MAX), 0).await?.bounds)
 }
@@ -290,7 +289,7 @@ statement! {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn prune(conn: &mut Connection, before: Timestamp) -> DbResult<i64> {
     let oldest: Option<Timestamp> = OldestAt {}.get_result(conn).await.optional()?;
     if oldest.is_none_or(|at| at >= before) {

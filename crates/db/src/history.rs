@@ -7,7 +7,6 @@ use ledger_core::{BotId, Money, TickNumber, Timestamp};
 
 use crate::PAGE_MAX;
 use crate::bots::BotRef;
-use crate::boxed;
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::sql_types::{Array, BigInt, Instant, Integer, Nullable, Text, Units};
@@ -33,7 +32,7 @@ pub struct TickSummary {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn ticks(
     conn: &mut Connection,
     before: Option<TickNumber>,
@@ -93,7 +92,7 @@ statement! {
 ///
 /// # Errors
 /// [`crate::DbError::NotFound`] for a bot that is not there.
-#[boxed]
+#[crate::boxed]
 pub async fn of(conn: &mut Connection, bot: &BotRef, points: u32) -> DbResult<History> {
     let profile = crate::bots::find(conn, bot).await?;
     let bot_id = profile.id;

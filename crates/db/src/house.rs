@@ -13,7 +13,6 @@ use diesel_async::RunQueryDsl;
 use futures_util::future::join;
 use ledger_core::{Money, Refusal, Timestamp};
 
-use crate::boxed;
 use crate::error::{Conflict, DbError, DbResult};
 use crate::pool::Connection;
 use crate::schema::sql_types::{Instant, Nullable, Units, Untyped};
@@ -49,7 +48,7 @@ statement! {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn look(mut conn: &Connection) -> DbResult<Exposure> {
     let (reserved, minted) = Look {}.get_result(&mut conn).await?;
     Ok(Exposure { reserved, minted })
@@ -148,7 +147,7 @@ statement! {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn opens_at(mut conn: &Connection, more: Money, budget: Money) -> DbResult<Timestamp> {
     let exposure = look(conn).await?;
     let (now, next): (Timestamp, Option<Timestamp>) = Times {}.get_result(&mut conn).await?;

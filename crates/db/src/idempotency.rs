@@ -12,7 +12,6 @@ use diesel::sql_types::{Array, BigInt, Bool, Bytea, Nullable, SmallInt, Untyped}
 use diesel_async::RunQueryDsl;
 use ledger_core::BotId;
 
-use crate::boxed;
 use crate::error::{Conflict, DbError, DbResult};
 use crate::pool::Connection;
 use crate::sql::{Prepare, statement};
@@ -83,7 +82,7 @@ pub enum Recall {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn recall(conn: &mut Connection, claim: &Claim) -> DbResult<Recall> {
     use crate::schema::idempotency_keys::dsl;
     type Row = (Vec<u8>, i16, Vec<u8>, Option<i64>, Option<i64>);
@@ -191,7 +190,7 @@ pub const PRUNE_MAX: i64 = 10_000;
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn prune(conn: &mut Connection, now: DateTime<Utc>) -> DbResult<usize> {
     Ok(diesel::sql_query(
         // As an array: joined to the table, the keys would be looked for in all of it.

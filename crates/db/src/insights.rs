@@ -12,7 +12,6 @@ use ledger_core::insights::{Reserve, lived_through};
 use ledger_core::{BotId, Entry, Money, TickNumber, Timestamp};
 
 use crate::bots::{BotRef, bot_named};
-use crate::boxed;
 use crate::error::{DbError, DbResult};
 use crate::ledger;
 use crate::pool::Connection;
@@ -147,7 +146,7 @@ impl QueryableByName<Pg> for Found {
 ///
 /// # Errors
 /// [`DbError::NotFound`] for a bot that does not exist; never for one about which nothing is known.
-#[boxed]
+#[crate::boxed]
 pub async fn find(conn: &mut Connection, bot: &BotRef) -> DbResult<Insights> {
     let (id, handle) = bot.named();
     let of = OfBot { window: WINDOW_TICKS, again: WINDOW_TICKS, id, handle };

@@ -9,7 +9,6 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use ledger_core::Timestamp;
 
-use crate::boxed;
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::source_cooldowns;
@@ -34,7 +33,7 @@ statement! {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn acquire(
     conn: &mut Connection,
     name: &str,
@@ -49,7 +48,7 @@ pub async fn acquire(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn release(conn: &mut Connection, name: &str, holder: &str) -> DbResult<()> {
     diesel::sql_query(
         "UPDATE leases SET expires_at = clock_timestamp() WHERE name = $1 AND holder = $2",
@@ -66,7 +65,7 @@ pub async fn release(conn: &mut Connection, name: &str, holder: &str) -> DbResul
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn next_oracle_round(conn: &mut Connection) -> DbResult<i64> {
     use crate::schema::oracle_rounds::dsl;
     Ok(diesel::update(dsl::oracle_rounds)
@@ -82,7 +81,7 @@ pub async fn next_oracle_round(conn: &mut Connection) -> DbResult<i64> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn settling_since(
     conn: &mut Connection,
     now: Timestamp,
@@ -110,7 +109,7 @@ statement! {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn interrupt_settling(conn: &mut Connection) -> DbResult<()> {
     use crate::schema::oracle_rounds::dsl;
     diesel::update(dsl::oracle_rounds.filter(dsl::settled_at.is_not_null()))
@@ -134,7 +133,7 @@ pub struct Cooldown {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn cooldown(conn: &mut Connection, source: &str) -> DbResult<Option<Cooldown>> {
     use source_cooldowns::dsl;
     Ok(dsl::source_cooldowns
@@ -192,7 +191,7 @@ pub struct Struck {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn cool_down(
     conn: &mut Connection,
     source: &str,
@@ -219,7 +218,7 @@ pub async fn cool_down(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn clear_cooldown(conn: &mut Connection, source: &str) -> DbResult<()> {
     use source_cooldowns::dsl;
     let over = dsl::source_cooldowns.find(source).filter(dsl::until.le(crate::sql::clock()));

@@ -27,7 +27,6 @@ use ledger_core::{BotId, Entry, Timestamp};
 pub use reading::{VERIFY_BATCH, Verification, page, verified, verify_on};
 pub(crate) use wallet::{Columns, DieselRow, wallet_columns};
 
-use crate::boxed;
 use crate::error::{DbError, DbResult, first_cause};
 use crate::events;
 use crate::pauses::check::WhilePaused;
@@ -75,7 +74,7 @@ statement! {
 ///
 /// # Errors
 /// [`ledger_core::Refusal::ArenaPaused`], if the caller requested this check.
-#[boxed]
+#[crate::boxed]
 pub async fn lock(conn: &Connection, while_paused: WhilePaused, bot_id: BotId) -> DbResult<Locked> {
     let mut locked = lock_all(conn, while_paused, &[bot_id]).await?;
     locked.pop().ok_or(DbError::NotFound("bot"))
@@ -234,7 +233,7 @@ impl Prepared {
     ///
     /// # Errors
     /// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].
-    #[boxed]
+    #[crate::boxed]
     pub async fn write(&self, conn: &mut Connection) -> DbResult<()> {
         tx::run(conn, None, async |conn| self.0.write(conn, Cause::House).await).await
     }

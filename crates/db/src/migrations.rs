@@ -10,7 +10,6 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use ledger_core::EntryType;
 use ledger_core::market::MarketSource;
 
-use crate::boxed;
 use crate::connection::Connection;
 use crate::error::{DbError, DbResult};
 use crate::schema::{market_sources, markets};
@@ -74,7 +73,7 @@ pub struct Migrated {
 /// # Errors
 /// When Postgres refuses a migration, for want of the owner's rights, say: see [`DbError`]. Those before it
 /// stay applied.
-#[boxed]
+#[crate::boxed]
 pub async fn run(owner_url: &str) -> DbResult<Migrated> {
     let mut migrated = run_from(owner_url, MIGRATIONS).await?;
     // If the process crashes in between, the database counts as behind, and the next run comes here.
@@ -132,7 +131,7 @@ where
 ///
 /// # Errors
 /// Those of [`run`].
-#[boxed]
+#[crate::boxed]
 pub async fn run_next(owner_url: &str) -> DbResult<Migrated> {
     with_harness(owner_url, |harness| Ok(vec![harness.run_next_migration(MIGRATIONS)?.to_string()]))
         .await
@@ -142,7 +141,7 @@ pub async fn run_next(owner_url: &str) -> DbResult<Migrated> {
 ///
 /// # Errors
 /// When Postgres refuses: see [`DbError`]. Then it stays applied.
-#[boxed]
+#[crate::boxed]
 pub async fn revert_last(owner_url: &str) -> DbResult<Migrated> {
     with_harness(owner_url, |harness| {
         Ok(vec![harness.revert_last_migration(MIGRATIONS)?.to_string()])
@@ -154,7 +153,7 @@ pub async fn revert_last(owner_url: &str) -> DbResult<Migrated> {
 ///
 /// # Errors
 /// When Postgres refuses one: see [`DbError`]. Those behind it are gone then.
-#[boxed]
+#[crate::boxed]
 pub async fn revert_all(owner_url: &str) -> DbResult<Migrated> {
     with_harness(owner_url, |harness| {
         let reverted = harness.revert_all_migrations(MIGRATIONS)?;
@@ -213,7 +212,7 @@ pub fn known_versions() -> DbResult<Vec<String>> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn mark_unfinished(conn: &mut Connection) -> DbResult<()> {
     diesel::sql_query("INSERT INTO public.__diesel_schema_migrations (version) VALUES ($1)")
         .bind::<Text, _>(UNFINISHED)
@@ -226,7 +225,7 @@ pub async fn mark_unfinished(conn: &mut Connection) -> DbResult<()> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn mark_finished(conn: &mut Connection) -> DbResult<()> {
     diesel::sql_query("DELETE FROM public.__diesel_schema_migrations WHERE version = $1")
         .bind::<Text, _>(UNFINISHED)
@@ -243,7 +242,7 @@ pub(crate) fn is_unfinished(applied: &[String]) -> bool {
 ///
 /// # Errors
 /// [`DbError::Unfinished`] if a restore into it did not come to its end.
-#[boxed]
+#[crate::boxed]
 pub async fn state(conn: &mut Connection) -> DbResult<SchemaState> {
     let applied = applied(conn).await?;
     if is_unfinished(&applied) {
@@ -289,7 +288,7 @@ async fn labels_known(conn: &mut Connection) -> DbResult<SchemaState> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn state_in_restore(conn: &mut Connection) -> DbResult<SchemaState> {
     let mut applied = applied(conn).await?;
     applied.retain(|version| version != UNFINISHED);

@@ -18,7 +18,6 @@ use serde_json::json;
 
 use crate::audit_log;
 use crate::bots::{self, BotProfile, BotRef};
-use crate::boxed;
 use crate::error::DbResult;
 use crate::events;
 use crate::idempotency::Remember;
@@ -38,7 +37,7 @@ const PAUSE_LOCK: i64 = 0x50_4155_5345;
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn arena(conn: &mut Connection) -> DbResult<Option<Pause>> {
     let row: Option<(Timestamp, String)> = arena_pause::table
         .select((arena_pause::paused_at, arena_pause::reason))
@@ -65,7 +64,7 @@ pub struct PauseChange<T> {
 /// # Errors
 /// [`crate::DbError::Unavailable`] when somebody's transaction did not end within the lock time-out
 /// ([`crate::opening::LOCK_SECONDS`]): nothing is paused then, try again.
-#[boxed]
+#[crate::boxed]
 pub async fn pause_arena(
     conn: &mut Connection,
     who: &Operator,
@@ -99,7 +98,7 @@ pub async fn pause_arena(
 ///
 /// # Errors
 /// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn resume_arena(
     conn: &mut Connection,
     who: &Operator,
@@ -134,7 +133,7 @@ pub enum Wanted {
 /// # Errors
 /// [`crate::DbError::NotFound`] for an unknown bot. Then nothing was written. Otherwise
 /// see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn set_bot(
     conn: &mut Connection,
     bot: &BotRef,
@@ -196,7 +195,7 @@ async fn pause_bot(
 ///
 /// # Errors
 /// [`Refusal::MarketSettled`] for a pause of one that is settled.
-#[boxed]
+#[crate::boxed]
 pub async fn set_market(
     conn: &mut Connection,
     id: MarketId,

@@ -12,7 +12,6 @@ use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use futures_util::FutureExt;
 use ledger_core::Timestamp;
 
-use crate::boxed;
 pub use crate::connection::Connection;
 use crate::error::{DbError, DbResult, READ_ONLY};
 use crate::migrations;
@@ -69,7 +68,7 @@ impl Database {
     /// # Errors
     /// [`DbError::Unavailable`] when Postgres cannot be reached in time; [`DbError::Encoding`] for a database
     /// that cannot store every text.
-    #[boxed]
+    #[crate::boxed]
     pub async fn connect(config: DatabaseConfig) -> DbResult<Database> {
         let DatabaseConfig { url, pool_size } = config;
         let current = Current::open(url, pool_size).await?;
@@ -82,7 +81,7 @@ impl Database {
     ///
     /// # Errors
     /// Those of [`Database::connect`].
-    #[boxed]
+    #[crate::boxed]
     pub async fn take_up(&self, url: String) -> DbResult<()> {
         let fresh = Current::open(url, self.pool_size).await?;
         let old = {
@@ -102,7 +101,7 @@ impl Database {
     ///
     /// # Errors
     /// [`DbError::Unavailable`] when none becomes free, or can be made, within [`POOL_WAIT_SECONDS`].
-    #[boxed]
+    #[crate::boxed]
     pub async fn get(&self) -> DbResult<PooledConnection> {
         loop {
             return match self.current().pool.get().await {
@@ -123,7 +122,7 @@ impl Database {
     ///
     /// # Errors
     /// When Postgres does not answer: see [`DbError`].
-    #[boxed]
+    #[crate::boxed]
     pub async fn ping(&self) -> DbResult<()> {
         let mut connection = self.get().await?;
         Ok(connection.batch_execute("SELECT 1").await?)
@@ -133,7 +132,7 @@ impl Database {
     ///
     /// # Errors
     /// [`DbError::ReadOnly`] with the reason, and what to do.
-    #[boxed]
+    #[crate::boxed]
     pub async fn must_take_writes(&self) -> DbResult<()> {
         let mut connection = self.get().await?;
         let state = diesel::dsl::sql::<(diesel::sql_types::Bool, diesel::sql_types::Bool)>(
@@ -151,7 +150,7 @@ impl Database {
     ///
     /// # Errors
     /// If Postgres does not answer: see [`DbError`].
-    #[boxed]
+    #[crate::boxed]
     pub async fn schema_state(&self) -> DbResult<migrations::SchemaState> {
         let mut connection = self.get().await?;
         migrations::state(&mut connection).await
@@ -163,7 +162,7 @@ impl Database {
     ///
     /// # Errors
     /// If Postgres does not answer: see [`DbError`].
-    #[boxed]
+    #[crate::boxed]
     pub async fn identity(&self) -> DbResult<uuid::Uuid> {
         use crate::schema::arena_identity::dsl;
         let mut connection = self.get().await?;
@@ -192,7 +191,7 @@ impl Database {
     ///
     /// # Errors
     /// [`DbError::Unavailable`] when Postgres cannot be reached in time.
-    #[boxed]
+    #[crate::boxed]
     pub async fn dedicated(&self) -> DbResult<tokio_postgres::Client> {
         connect_raw(&self.current().url).await
     }
@@ -237,7 +236,7 @@ statement! {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn now(conn: &mut Connection) -> DbResult<Timestamp> {
     let now: Timestamp = Clock {}.get_result(conn).await?;
     Ok(now)

@@ -8,7 +8,6 @@ use ledger_core::post::{Draft, PostKind};
 use ledger_core::{BotId, Entry, Timestamp};
 
 use crate::PAGE_MAX;
-use crate::boxed;
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::sql_types::{Array, BigInt, Instant, Text};
@@ -83,7 +82,7 @@ pub(crate) async fn write(mut conn: &Connection, new: &[NewPost]) -> DbResult<()
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn feed(conn: &mut Connection, before: Option<i64>, limit: i64) -> DbResult<Vec<Post>> {
     Ok(posts::table
         .inner_join(bots::table.on(bots::id.eq(posts::bot_id)))

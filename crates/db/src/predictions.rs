@@ -14,7 +14,6 @@ use ledger_core::{BotId, Decimal8, Hash, Money, PredictionId, Timestamp};
 pub use settle::{MissingPrices, Outcome, Settled, Unpriced, Want, settle};
 
 use crate::PAGE_MAX;
-use crate::boxed;
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::rules;
@@ -66,7 +65,7 @@ pub struct PredictionFilter {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn page(
     conn: &mut Connection,
     filter: PredictionFilter,
@@ -97,7 +96,7 @@ pub const START_MAX: i64 = 5_000;
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn assign_start_prices(
     conn: &mut Connection,
     in_force: &EconomyRules,
@@ -154,7 +153,7 @@ pub async fn assign_start_prices(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn due(conn: &mut Connection, limit: i64) -> DbResult<Vec<PredictionId>> {
     let ids: Vec<i64> = predictions::table
         .filter(is_open())

@@ -12,7 +12,6 @@ use ledger_core::prediction::{Found, Known, PriceSample, PriceSource, SAMPLE_AGE
 use ledger_core::{EconomyRules, Timestamp};
 
 use crate::PAGE_MAX;
-use crate::boxed;
 use crate::error::DbResult;
 use crate::events;
 use crate::pool::Connection;
@@ -47,7 +46,7 @@ impl PriceRow {
 ///
 /// # Errors
 /// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn record(
     conn: &mut Connection,
     source: PriceSource,
@@ -92,7 +91,7 @@ pub async fn record(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn newest(conn: &mut Connection) -> DbResult<Option<PriceRow>> {
     Ok(prices::table
         .filter(prices::history.eq(false))
@@ -107,7 +106,7 @@ pub async fn newest(conn: &mut Connection) -> DbResult<Option<PriceRow>> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn page(
     conn: &mut Connection,
     before: Option<PriceId>,
@@ -229,7 +228,7 @@ pub struct Span {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn unread(
     conn: &mut Connection,
     source: PriceSource,
@@ -256,7 +255,7 @@ pub async fn unread(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn unread_parts(
     conn: &mut Connection,
     source: PriceSource,
@@ -281,7 +280,7 @@ const PRICES_LOCK: i64 = 0x48_4953_544f_5259;
 ///
 /// # Errors
 /// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn record_history(
     conn: &mut Connection,
     source: PriceSource,

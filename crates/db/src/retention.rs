@@ -6,7 +6,6 @@
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use diesel_async::RunQueryDsl;
 
-use crate::boxed;
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::sql::statement;
@@ -26,7 +25,7 @@ statement! {
 ///
 /// # Errors
 /// If the metrics were in use for half a second without a break: try again later.
-#[boxed]
+#[crate::boxed]
 pub async fn drop_oldest_metrics(conn: &mut Connection, days: i32) -> DbResult<Option<String>> {
     Ok(DropOldestMetrics { days }.get_result(conn).await?)
 }
@@ -36,7 +35,7 @@ pub async fn drop_oldest_metrics(conn: &mut Connection, days: i32) -> DbResult<O
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn forget_evidence(conn: &mut Connection, days: i32, rows_max: i32) -> DbResult<i64> {
     Ok(ForgetEvidence { days, rows_max }.get_result(conn).await?)
 }

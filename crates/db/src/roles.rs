@@ -9,7 +9,6 @@ use std::time::Duration;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 
-use crate::boxed;
 use crate::error::{DbError, DbResult};
 use crate::opening::{connect_raw, split_pooler};
 use crate::pool::Database;
@@ -117,7 +116,7 @@ pub struct Standing {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn standing(url: &str) -> DbResult<Standing> {
     let client = connect_raw(url).await?;
     let ask = "SELECT has_table_privilege('ledger', 'SELECT'), \
@@ -141,7 +140,7 @@ pub async fn standing(url: &str) -> DbResult<Standing> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn others_that_append(database: &Database, role: &str) -> DbResult<Vec<String>> {
     let ask = "WITH ledger AS (SELECT oid, relowner FROM pg_class WHERE oid = 'public.ledger'::regclass), \
          granted AS (SELECT g.oid FROM pg_roles g, ledger l \
@@ -166,7 +165,7 @@ impl RoleAdmin {
     /// # Errors
     /// [`DbError::Unavailable`] when the role cannot log in; [`DbError::Query`] while another rotation is at
     /// work.
-    #[boxed]
+    #[crate::boxed]
     pub async fn open(url: &str) -> DbResult<RoleAdmin> {
         let client = connect_raw(url).await?;
         let ask =
@@ -184,7 +183,7 @@ impl RoleAdmin {
 
     /// # Errors
     /// If Postgres does not answer: see [`DbError`].
-    #[boxed]
+    #[crate::boxed]
     pub async fn exists(&self, role: &str) -> DbResult<bool> {
         let ask = "SELECT FROM pg_roles WHERE rolname = $1";
         Ok(self.client.query_opt(ask, &[&role]).await?.is_some())
@@ -192,7 +191,7 @@ impl RoleAdmin {
 
     /// # Errors
     /// If Postgres does not answer: see [`DbError`].
-    #[boxed]
+    #[crate::boxed]
     pub async fn is_superuser(&self, role: &str) -> DbResult<bool> {
         let ask = "SELECT FROM pg_roles WHERE rolname = $1 AND rolsuper";
         Ok(self.client.query_opt(ask, &[&role]).await?.is_some())
@@ -202,7 +201,7 @@ impl RoleAdmin {
     ///
     /// # Errors
     /// If Postgres does not answer: see [`DbError`].
-    #[boxed]
+    #[crate::boxed]
     pub async fn predecessor(&self, role: &str) -> DbResult<Option<String>> {
         let ask = "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = $1";
         let row = self.client.query_opt(ask, &[&role]).await?;
@@ -219,7 +218,7 @@ impl RoleAdmin {
     ///
     /// # Errors
     /// When Postgres refuses: see [`DbError`]. Then nothing was changed.
-    #[boxed(?Send)]
+    #[crate::boxed(?Send)]
     pub async fn succeed(&mut self, old: &str, new: &str, password: &str) -> DbResult<()> {
         // The server, and perhaps its log, gets only a hash and no password.
         let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
@@ -255,7 +254,7 @@ impl RoleAdmin {
     ///
     /// # Errors
     /// When Postgres refuses: see [`DbError`].
-    #[boxed(?Send)]
+    #[crate::boxed(?Send)]
     pub async fn hand_over(&mut self, old: &str, new: &str) -> DbResult<()> {
         self.patiently(async |transaction| {
             let ask = "SELECT FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba \
@@ -275,7 +274,7 @@ impl RoleAdmin {
     ///
     /// # Errors
     /// If Postgres does not answer: see [`DbError`].
-    #[boxed]
+    #[crate::boxed]
     pub async fn sessions(&self, role: &str) -> DbResult<Vec<RoleSession>> {
         let ask = "SELECT pid, application_name, coalesce(datname, '') FROM pg_stat_activity \
             WHERE usename = $1 ORDER BY 2, 1";
@@ -292,7 +291,7 @@ impl RoleAdmin {
     ///
     /// # Errors
     /// When Postgres refuses: see [`DbError`].
-    #[boxed(?Send)]
+    #[crate::boxed(?Send)]
     pub async fn close(&mut self, role: &str) -> DbResult<()> {
         let no_login = "format('ALTER ROLE %I NOLOGIN', $1::text)";
         self.patiently(async |transaction| run(transaction, no_login, &[role]).await).await
@@ -302,7 +301,7 @@ impl RoleAdmin {
     ///
     /// # Errors
     /// If Postgres refuses, for example because the role still owns something: see [`DbError`].
-    #[boxed(?Send)]
+    #[crate::boxed(?Send)]
     pub async fn remove(&mut self, old: &str, new: &str) -> DbResult<()> {
         self.patiently(async |transaction| {
             run(transaction, "format('DROP OWNED BY %I', $1::text)", &[old]).await?;

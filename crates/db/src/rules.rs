@@ -11,7 +11,6 @@ use diesel::sql_types::{BigInt, Binary, Text, Untyped};
 use diesel_async::RunQueryDsl;
 use ledger_core::{EconomyRules, Hash, Timestamp};
 
-use crate::boxed;
 use crate::error::{DbError, DbResult};
 use crate::house;
 use crate::pool::Connection;
@@ -59,7 +58,7 @@ statement! {
 ///
 /// # Errors
 /// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn adopt(conn: &mut Connection, rules: &EconomyRules) -> DbResult<i64> {
     tx::run(conn, None, async |conn| {
         keep(conn, rules).await?;
@@ -84,7 +83,7 @@ fn legacy(rules: &EconomyRules) -> EconomyRules {
 /// # Errors
 /// [`DbError::Corrupt`] where no rules of this digest are kept, or their text cannot be read. Otherwise see
 /// [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn of(
     conn: &mut Connection,
     digest: Option<Hash>,
@@ -124,7 +123,7 @@ pub struct Kept {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn find(conn: &mut Connection, digest: Hash) -> DbResult<Option<Kept>> {
     Ok(economy_rules::table
         .find(digest.0.to_vec())

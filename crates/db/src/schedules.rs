@@ -8,7 +8,6 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use ledger_core::{BotId, Money, Timestamp};
 
-use crate::boxed;
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::bot_schedules;
@@ -31,7 +30,7 @@ pub struct Turn {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn enrol(conn: &mut Connection, bot_id: BotId, first_in_seconds: i64) -> DbResult<()> {
     diesel::sql_query(
         "INSERT INTO bot_schedules (bot_id, next_turn_at) \
@@ -62,7 +61,7 @@ statement! {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn claim(
     conn: &mut Connection,
     bot_id: BotId,
@@ -80,7 +79,7 @@ pub async fn claim(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn complete(conn: &mut Connection, turn: &Turn, interval_seconds: i64) -> DbResult<bool> {
     let set = "last_turn_at = clock_timestamp(), turns = turns + 1, \
         next_turn_at = CASE \
@@ -96,7 +95,7 @@ pub async fn complete(conn: &mut Connection, turn: &Turn, interval_seconds: i64)
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn defer(conn: &mut Connection, turn: &Turn, seconds: i64) -> DbResult<bool> {
     let set = "lease_expires_at = clock_timestamp() + make_interval(secs => $3::float8)";
     give_back(conn, turn, set, seconds).await
@@ -126,7 +125,7 @@ async fn give_back(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn next_turn_at(conn: &mut Connection, bot_id: BotId) -> DbResult<Option<Timestamp>> {
     let at: Option<Timestamp> = bot_schedules::table
         .find(bot_id.0)
@@ -194,7 +193,7 @@ statement! {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn reserve_llm(
     conn: &mut Connection,
     bot_id: BotId,
@@ -216,7 +215,7 @@ pub async fn reserve_llm(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn settle_llm(
     conn: &mut Connection,
     reservation: &LlmReservation,

@@ -4,7 +4,6 @@ use diesel::QueryableByName;
 use diesel_async::RunQueryDsl;
 use ledger_core::{BotId, BotStatus, Money};
 
-use crate::boxed;
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::sql_types::{self, BigInt, Text, Units, Untyped};
@@ -73,7 +72,7 @@ statement! {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn best(conn: &mut Connection, limit: i64) -> DbResult<Vec<Standing>> {
     let best = Best { alive: limit, dead: limit, retired: limit };
     Ok(best.load(conn).await?)

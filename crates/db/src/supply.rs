@@ -4,7 +4,6 @@ use diesel_async::RunQueryDsl;
 use ledger_core::Timestamp;
 use ledger_core::supply::Supply;
 
-use crate::boxed;
 use crate::error::DbResult;
 use crate::pool::Connection;
 use crate::schema::sql_types::{BigInt, Instant, Nullable, Units};
@@ -38,7 +37,7 @@ statement! {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn board(conn: &mut Connection) -> DbResult<Board> {
     let (open, due_since) = LookAtMarkets {}.get_result(conn).await?;
     Ok(Board { open, due_since })
@@ -55,7 +54,7 @@ statement! {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn census(conn: &mut Connection) -> DbResult<Census> {
     let (alive, dead, minted, burned, escrow, circulating) =
         CountWallets {}.get_result(conn).await?;

@@ -18,7 +18,6 @@ use ledger_core::event::TickEvent;
 use ledger_core::post::Draft;
 use ledger_core::{BotId, Hash, Pause, Refusal, TickNumber, Timestamp};
 
-use crate::boxed;
 use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::pauses::check::WhilePaused;
@@ -69,7 +68,7 @@ pub enum Due {
 ///
 /// # Errors
 /// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn due(
     conn: &mut Connection,
     rules: &EconomyRules,
@@ -129,7 +128,7 @@ pub async fn due(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn latest(conn: &mut Connection) -> DbResult<TickNumber> {
     let number: Option<i64> =
         ticks::table.select(diesel::dsl::max(ticks::number)).first(conn).await?;
@@ -140,7 +139,7 @@ pub async fn latest(conn: &mut Connection) -> DbResult<TickNumber> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn latest_begun(conn: &mut Connection) -> DbResult<Option<(TickNumber, Timestamp)>> {
     let row: Option<(i64, Timestamp)> = ticks::table
         .select((ticks::number, ticks::started_at))
@@ -155,7 +154,7 @@ pub async fn latest_begun(conn: &mut Connection) -> DbResult<Option<(TickNumber,
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn ensure_metrics_partitions(conn: &mut Connection) -> DbResult<()> {
     diesel::sql_query("SELECT ensure_metrics_partitions(7)").prepared().execute(conn).await?;
     Ok(())
@@ -179,7 +178,7 @@ pub struct TickTotals {
 ///
 /// # Errors
 /// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn close(conn: &mut Connection, tick: &Tick) -> DbResult<Option<TickTotals>> {
     tx::run(conn, None, async |conn| {
         let totals: Option<TickTotals> = diesel::sql_query(
@@ -219,7 +218,7 @@ pub async fn close(conn: &mut Connection, tick: &Tick) -> DbResult<Option<TickTo
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn is_open(conn: &mut Connection, tick: &Tick) -> DbResult<bool> {
     let open: i64 = ticks::table
         .filter(ticks::number.eq(tick.number.0))
@@ -235,7 +234,7 @@ pub async fn is_open(conn: &mut Connection, tick: &Tick) -> DbResult<bool> {
 ///
 /// # Errors
 /// Nothing was written, except that it is unknown after [`DbError::OutcomeUnknown`]. See [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn record_failure(
     conn: &mut Connection,
     tick: &Tick,

@@ -9,7 +9,6 @@ use ledger_core::{BotId, Money, Timestamp};
 use serde_json::json;
 
 use crate::audit_log;
-use crate::boxed;
 use crate::error::{DbResult, first_cause};
 use crate::idempotency::Remember;
 use crate::ledger;
@@ -61,7 +60,7 @@ pub struct Reported {
 ///
 /// # Errors
 /// [`crate::DbError::NotFound`] for an unknown bot. Then nothing was written. Otherwise see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn report(
     conn: &mut Connection,
     report: &UsageReport,

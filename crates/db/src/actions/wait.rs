@@ -8,7 +8,6 @@ use serde_json::json;
 
 use super::Accepted;
 use crate::audit_log;
-use crate::boxed;
 use crate::error::DbResult;
 use crate::idempotency::Remember;
 use crate::ledger;
@@ -34,7 +33,7 @@ pub struct Wait {
 /// [`crate::DbError::Refused`] for a bot that may not act; [`crate::DbError::NotFound`] for an unknown one;
 /// [`crate::DbError::Conflict`] for an observation that was used before. Then nothing was written. Otherwise see
 /// [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn wait(
     conn: &mut Connection,
     wait: &Wait,

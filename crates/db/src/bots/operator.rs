@@ -9,7 +9,6 @@ use serde_json::json;
 
 use super::{BotProfile, BotRef, find, hold_tick_boundary, latest_tick};
 use crate::audit_log;
-use crate::boxed;
 use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::Remember;
@@ -34,7 +33,7 @@ pub struct OperatorAct {
 /// # Errors
 /// [`DbError::Refused`] for a bot that is not dead, and for an amount that is none; [`DbError::NotFound`] for a
 /// bot that is none. Then nothing was written. Otherwise see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn revive(
     conn: &mut Connection,
     bot: &BotRef,
@@ -71,7 +70,7 @@ pub async fn revive(
 /// # Errors
 /// [`DbError::Refused`] for a bot that is retired; [`DbError::NotFound`] for an unknown one. Then nothing was
 /// written. Otherwise see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn retire(
     conn: &mut Connection,
     bot: &BotRef,

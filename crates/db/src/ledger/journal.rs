@@ -6,7 +6,6 @@ use ledger_core::{BotId, Entry, Timestamp};
 
 use super::reading::{EntryRow, entries_of};
 use crate::PAGE_MAX;
-use crate::boxed;
 use crate::error::{DbError, DbResult};
 use crate::pool::Connection;
 use crate::schema::sql_types::{BigInt, Instant};
@@ -42,7 +41,7 @@ impl JournalPosition {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn journal(
     conn: &mut Connection,
     after: Option<JournalPosition>,

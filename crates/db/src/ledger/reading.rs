@@ -7,7 +7,6 @@ use ledger_core::chain::{ChainFault, ChainVerifier, FaultyField, Head};
 use ledger_core::{BotId, Entry, EntryType, Hash, Money, Reference, Timestamp};
 
 use crate::PAGE_MAX;
-use crate::boxed;
 use crate::error::{DbError, DbResult};
 use crate::pool::Connection;
 use crate::schema::ledger;
@@ -56,7 +55,7 @@ pub(super) fn entries_of(rows: Vec<EntryRow>) -> DbResult<Vec<Entry>> {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn page(
     conn: &mut Connection,
     bot_id: BotId,
@@ -104,7 +103,7 @@ pub const VERIFY_BATCH: i64 = 5_000;
 /// # Errors
 /// [`DbError::NotFound`] for an unknown bot. A fault in the chain is an answer and no error. Otherwise see
 /// [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn verify_on(conn: &mut Connection, bot_id: BotId) -> DbResult<Verification> {
     // Before the wallet is read: another process may get further meanwhile.
     let kept = kept_head(conn, bot_id).await?;
@@ -162,7 +161,7 @@ fn beyond_the_wallet(head: &Head, wallet: &WalletHead) -> Option<ChainFault> {
 ///
 /// # Errors
 /// [`DbError::NotFound`] for an unknown bot. Otherwise see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn verified(conn: &mut Connection, bot_id: BotId) -> DbResult<Verification> {
     let kept = kept_head(conn, bot_id).await?;
     let wallet = wallet_head(conn, bot_id).await?;

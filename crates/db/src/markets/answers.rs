@@ -17,7 +17,6 @@ use super::bets::markets_with_a_bet;
 use super::settle::conclude;
 use super::{Market, lock_markets, no_earlier_than_its_rows};
 use crate::audit_log;
-use crate::boxed;
 use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::Remember;
@@ -61,7 +60,7 @@ pub struct Judged {
 /// # Errors
 /// [`DbError::Refused`] by a rule: the market, the bot or the arena takes no answer, or the bot cannot pay for
 /// it. [`DbError::NotFound`] for an unknown bot. Then nothing was written. Otherwise see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn answer(
     conn: &mut Connection,
     new: &NewAnswer,

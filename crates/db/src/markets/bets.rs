@@ -12,7 +12,6 @@ use serde_json::json;
 
 use super::{Bet, Market, lock_markets};
 use crate::audit_log;
-use crate::boxed;
 use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::Remember;
@@ -66,7 +65,7 @@ pub struct BetsPlaced {
 /// # Errors
 /// [`DbError::Refused`] by a rule, for any of the bets; [`DbError::NotFound`] for an unknown bot. Then
 /// nothing was written. Otherwise see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn place(
     conn: &mut Connection,
     slip: &Slip,

@@ -7,7 +7,6 @@ use ledger_core::market::{self, MarketSource, MarketStatus, retry_seconds};
 use ledger_core::{MarketId, NewEvent, Timestamp};
 
 use super::{Finding, Market, MarketRow, NewEvidence, keep_evidence, locked_market};
-use crate::boxed;
 use crate::error::DbResult;
 use crate::events;
 use crate::pool::Connection;
@@ -23,7 +22,7 @@ const CLOSE_MAX: i64 = 200;
 ///
 /// # Errors
 /// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn lock_due(conn: &mut Connection) -> DbResult<Vec<MarketId>> {
     pass_deadline(conn, "source <> 'RESEARCH'", MarketStatus::Locked).await
 }
@@ -33,7 +32,7 @@ pub async fn lock_due(conn: &mut Connection) -> DbResult<Vec<MarketId>> {
 ///
 /// # Errors
 /// Nothing was written, except that it is unknown after [`crate::DbError::OutcomeUnknown`]. See [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn expire_due(conn: &mut Connection) -> DbResult<Vec<MarketId>> {
     const WHICH: &str = "source = 'RESEARCH' AND deadline <= coalesce(paused_at, 'infinity') \
          AND deadline <= coalesce((SELECT p.paused_at FROM arena_pause p), 'infinity')";
@@ -91,7 +90,7 @@ async fn pass_deadline(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn due(
     conn: &mut Connection,
     silent: &[MarketSource],
@@ -157,7 +156,7 @@ statement! {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn asked(conn: &mut Connection, market: &Market) -> DbResult<Asked> {
     let count = CountQuestions {
         gap_max: ASKED_GAP_MAX_SECONDS,
@@ -185,7 +184,7 @@ pub enum Recorded {
 /// # Errors
 /// [`crate::DbError::NotFound`] for an unknown market. Then nothing was written. Otherwise see
 /// [`crate::DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn record(
     conn: &mut Connection,
     id: MarketId,

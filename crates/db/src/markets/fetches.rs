@@ -6,7 +6,6 @@ use ledger_core::market::Side;
 use ledger_core::{Hash, MarketId, Timestamp};
 
 use crate::PAGE_MAX;
-use crate::boxed;
 use crate::error::{DbError, DbResult};
 use crate::pool::Connection;
 use crate::schema::evidence;
@@ -82,7 +81,7 @@ impl From<EvidenceRow> for Evidence {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn evidence_of(conn: &mut Connection, market: MarketId) -> DbResult<Vec<Evidence>> {
     let rows: Vec<EvidenceRow> = evidence::table
         .filter(evidence::market_id.eq(market.0))
@@ -154,7 +153,7 @@ async fn evidence_heads(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn evidence_page(
     conn: &mut Connection,
     market: MarketId,
@@ -168,7 +167,7 @@ pub async fn evidence_page(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn evidence_shown(
     conn: &mut Connection,
     market: MarketId,
@@ -191,7 +190,7 @@ pub async fn evidence_shown(
 ///
 /// # Errors
 /// [`DbError::NotFound`] for a fetch of another market. Otherwise see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn evidence_body(conn: &mut Connection, market: MarketId, id: i64) -> DbResult<Vec<u8>> {
     let body: Option<Vec<u8>> = evidence::table
         .filter(evidence::market_id.eq(market.0))

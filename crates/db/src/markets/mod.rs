@@ -40,7 +40,6 @@ pub use open::{Board, Deadline, NewMarket, Opener, board, open};
 pub use settle::{SettledMarket, VoidBy, settle, void};
 
 use crate::PAGE_MAX;
-use crate::boxed;
 use crate::error::{DbError, DbResult};
 use crate::pauses::check::pause_in;
 use crate::pool::Connection;
@@ -243,7 +242,7 @@ pub(crate) async fn locked_market(conn: &mut Connection, id: MarketId) -> DbResu
 ///
 /// # Errors
 /// [`DbError::NotFound`] for an unknown market. Otherwise see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn find(conn: &mut Connection, id: MarketId) -> DbResult<Market> {
     let row: Option<MarketRow> =
         markets::table.find(id.0).select(MarketRow::as_select()).first(conn).await.optional()?;
@@ -282,7 +281,7 @@ pub enum BetsFilter {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn page(
     conn: &mut Connection,
     filter: MarketFilter,
@@ -340,7 +339,7 @@ pub struct Bet {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn bets_page(
     conn: &mut Connection,
     market: MarketId,
@@ -362,7 +361,7 @@ pub async fn bets_page(
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn open_bets(conn: &mut Connection, bot_id: BotId, count: i32) -> DbResult<Vec<Bet>> {
     if count <= 0 {
         return Ok(Vec::new());

@@ -11,7 +11,6 @@ use serde_json::json;
 
 use super::{Market, NewEvidence, find, keep_evidence, source_of};
 use crate::audit_log;
-use crate::boxed;
 use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::idempotency::Remember;
@@ -73,7 +72,7 @@ pub struct Board {
 ///
 /// # Errors
 /// If Postgres does not answer: see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn board(conn: &mut Connection) -> DbResult<Board> {
     let max = LATEST_MAX;
     let subjects: Vec<(String, String)> = Subjects { max }.load(conn).await?;
@@ -138,7 +137,7 @@ async fn bounties_of_the_hour(conn: &mut Connection) -> DbResult<(Money, i64)> {
 /// [`DbError::Refused`] without a place, budget or time for it, and if another market has the same
 /// subject; [`Conflict::MarketExists`](crate::error::Conflict::MarketExists) for a taken id. Then
 /// nothing was written. Otherwise see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn open(
     conn: &mut Connection,
     new: &NewMarket<'_>,

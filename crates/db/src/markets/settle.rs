@@ -17,7 +17,6 @@ use serde_json::json;
 
 use super::{Market, asked, locked_market};
 use crate::audit_log;
-use crate::boxed;
 use crate::error::{DbError, DbResult, first_cause};
 use crate::events;
 use crate::idempotency::Remember;
@@ -47,7 +46,7 @@ pub struct SettledMarket {
 ///
 /// # Errors
 /// [`Refusal::MarketPaused`] or [`Refusal::ArenaPaused`] during a pause of the market or the arena.
-#[boxed]
+#[crate::boxed]
 pub async fn settle(conn: &mut Connection, id: MarketId) -> DbResult<Option<SettledMarket>> {
     tx::run(conn, None, async |conn| {
         let market = locked_market(conn, id).await?;

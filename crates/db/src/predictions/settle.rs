@@ -18,7 +18,6 @@ use ledger_core::{BotId, BotStatus, Money, NewEvent, PredictionId, Timestamp};
 
 use super::Prediction;
 use super::judge::{Judged, Judgement, SharedReads, judge};
-use crate::boxed;
 use crate::error::{DbError, DbResult};
 use crate::events;
 use crate::house;
@@ -97,7 +96,7 @@ const PUT_OFF_SECONDS: i64 = 30;
 /// # Errors
 /// [`DbError::Refused`] while the arena is paused; [`DbError::Corrupt`] where a row contradicts its wallet.
 /// Then nothing was written. Otherwise see [`DbError`].
-#[boxed]
+#[crate::boxed]
 pub async fn settle(
     conn: &mut Connection,
     ids: &[PredictionId],

@@ -10,7 +10,6 @@ use tokio_postgres::{Client, RowStream, Statement};
 use super::chunk::{Chunk, Deciding};
 use super::statements::Statements;
 use super::{ChunkError, ChunkReport, Selection, Tick};
-use crate::boxed;
 use crate::copy::{Instant, Raw, timestamp_of};
 use crate::error::{DbError, DbResult};
 use crate::opening;
@@ -45,7 +44,7 @@ type Param<'a> = &'a (dyn ToSql + Sync);
 impl TickEngine {
     /// # Errors
     /// [`DbError::Unavailable`] when Postgres cannot be reached in time.
-    #[boxed]
+    #[crate::boxed]
     pub async fn connect(database: &Database) -> DbResult<TickEngine> {
         let session = Session::open(database).await?;
         Ok(TickEngine { database: database.clone(), session: Some(session) })
@@ -55,7 +54,7 @@ impl TickEngine {
     ///
     /// # Errors
     /// [`ChunkError`] names the bots that were locked. [`Refusal::ArenaPaused`] while the arena is paused.
-    #[boxed]
+    #[crate::boxed]
     pub async fn apply(
         &mut self,
         tick: &Tick,
@@ -330,7 +329,7 @@ impl TickEngine {
     ///
     /// # Errors
     /// If Postgres does not answer: see [`DbError`].
-    #[boxed]
+    #[crate::boxed]
     pub async fn prepare(
         &mut self,
         tick: &Tick,
@@ -359,7 +358,7 @@ impl TickEngine {
     ///
     /// # Errors
     /// If Postgres does not answer: see [`DbError`].
-    #[boxed]
+    #[crate::boxed]
     pub async fn write_prepared(&mut self, tick: &Tick, prepared: &Prepared) -> DbResult<()> {
         let mut session = match self.session.take() {
             Some(session) => session,

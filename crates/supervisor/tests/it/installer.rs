@@ -87,9 +87,9 @@ fn what_it_built_is_started_under_its_own_pid() {
     let bin = bench.bin().display().to_string();
     let command = bench.builds_by(&format!(
         "echo \"$LEDGERDOME_COMMIT\" >\"$STAND_IN/commit\"\n\
-         mkdir -p \"$CARGO_TARGET_DIR/release\"\n\
-         cp '{STAND_IN}' \"$CARGO_TARGET_DIR/release/arenactl\"\n\
-         cp -P '{bin}'/[!a]* '{bin}/api' \"$CARGO_TARGET_DIR/release/\""
+         mkdir -p \"$CARGO_TARGET_DIR/quick\"\n\
+         cp '{STAND_IN}' \"$CARGO_TARGET_DIR/quick/arenactl\"\n\
+         cp -P '{bin}'/[!a]* '{bin}/api' \"$CARGO_TARGET_DIR/quick/\""
     ));
     bench.start_as(command);
     bench.opens();

@@ -39,7 +39,7 @@ fn a_command_finds_what_is_built_and_builds_nothing() {
         command
     };
     let unbuilt = Ran::of(&script("audit").output().unwrap()).ended_with(69);
-    unbuilt.says("cargo build --release --locked -p arenactl");
+    unbuilt.says("cargo build --profile quick --locked -p arenactl");
     let nowhere = Ran::of(&script("audit").env("ARENA_BIN_DIR", "/nowhere").output().unwrap());
     nowhere.ended_with(78).says("ARENA_BIN_DIR (/nowhere) lacks arenactl");
     // A packaged build, too; and it gets this checkout.
