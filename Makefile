@@ -49,7 +49,7 @@ check: ## format, lints, scripts, the web page, the contract, packages, licences
 fmt: ## formats all Rust code
 	cargo fmt --all
 
-generate: ## writes anew what is made of code: the schema in Rust, the catalogue, the contract, the page's table
+generate: ## rewrites the generated files: the schema in Rust, the catalogue, the contract, the page's table
 	@export UPDATE_SCHEMA=1 UPDATE_OPENAPI=1 UPDATE_PAGE=1; \
 	scripts/with-test-services cargo test --locked -p db --test it -- schema:: no_file_of_a_migration; \
 	cargo test --locked -p api --lib openapi; \

@@ -1,4 +1,4 @@
--- Entries are never deleted, and the schema below knows no other types. Labels stay in the enum, and do no harm.
+-- Entries are never deleted, and the earlier schema has only these types. Added labels stay in the enum unused.
 DO $$ BEGIN
     IF EXISTS (SELECT FROM ledger WHERE entry_type NOT IN (
         'GRANT', 'HEARTBEAT', 'WAGER', 'PAYOUT', 'SLASH', 'FORFEIT', 'REFUND', 'MARKET_STAKE', 'MARKET_PAYOUT',

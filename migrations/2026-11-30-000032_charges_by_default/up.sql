@@ -1,6 +1,6 @@
--- A type that the CHECK does not name takes something away, as each charge of a tick does. So a new charge needs
--- no migration: `arenactl migrate` adds the labels that its build knows to the enum.
--- What is in the ledger has passed a stricter CHECK. It is read again by the next migration, which locks nobody out.
+-- Each type that the CHECK does not name must have a negative amount, like every charge of a tick. So a new charge
+-- needs no migration: `arenactl migrate` adds the labels of its build to the enum.
+-- NOT VALID: present entries passed a stricter CHECK. The next migration validates them without blocking writers.
 ALTER TABLE ledger
     DROP CONSTRAINT ledger_amount_fits_type,
     ADD CONSTRAINT ledger_amount_fits_type CHECK (
@@ -8,7 +8,7 @@ ALTER TABLE ledger
             WHEN entry_type IN ('GRANT', 'PAYOUT', 'REFUND', 'MARKET_PAYOUT', 'RESEARCH_PAYOUT', 'REVIVE')
                 THEN amount > 0 AND amount <= 9999999999.99999999
             WHEN entry_type IN ('SLASH', 'FORFEIT') THEN amount = 0
-            -- They take what is there.
+            -- They take the whole balance.
             WHEN entry_type IN ('LIQUIDATION', 'RETIRED') THEN amount <= 0 AND balance_after = 0
             ELSE amount < 0
         END

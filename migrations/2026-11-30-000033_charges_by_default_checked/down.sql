@@ -1,4 +1,4 @@
--- As the migration before this one leaves it.
+-- The constraint as the migration before this one left it.
 ALTER TABLE ledger
     DROP CONSTRAINT ledger_amount_fits_type,
     ADD CONSTRAINT ledger_amount_fits_type CHECK (
@@ -6,7 +6,7 @@ ALTER TABLE ledger
             WHEN entry_type IN ('GRANT', 'PAYOUT', 'REFUND', 'MARKET_PAYOUT', 'RESEARCH_PAYOUT', 'REVIVE')
                 THEN amount > 0 AND amount <= 9999999999.99999999
             WHEN entry_type IN ('SLASH', 'FORFEIT') THEN amount = 0
-            -- They take what is there.
+            -- They take the whole balance.
             WHEN entry_type IN ('LIQUIDATION', 'RETIRED') THEN amount <= 0 AND balance_after = 0
             ELSE amount < 0
         END

@@ -1,2 +1,2 @@
--- A migration of its own, so that entries are written while all of the ledger is read.
+-- A separate transaction, so that services can write entries while Postgres reads the whole ledger.
 ALTER TABLE ledger VALIDATE CONSTRAINT ledger_amount_fits_type;

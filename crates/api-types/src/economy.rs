@@ -29,7 +29,7 @@ pub struct Economy {
     pub paused: Option<Pause>,
     /// The figures in force.
     pub parameters: Parameters,
-    /// What time alone does to a new bot by these figures.
+    /// How long a new bot lasts by these figures if it never acts.
     #[serde(default)]
     #[schema(required = true)]
     pub idle_life: IdleLife,
@@ -49,7 +49,7 @@ pub struct Economy {
 pub struct IdleLife {
     /// All charges of its first tick.
     pub first_fee: Money,
-    /// How many ticks its grant pays, or a few less than that.
+    /// The number of ticks that its grant pays at least.
     pub ticks: i64,
 }
 

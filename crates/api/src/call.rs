@@ -71,11 +71,11 @@ impl Call {
     }
 }
 
-/// A claim is for this body: unread, any other one would be taken for the same request.
+/// The body that the claim covers. Without it, a request with another body would count as the same.
 fn body_of_claim(endpoint: &Endpoint, read: Option<Body>) -> ApiResult<Body> {
     match read {
         None if endpoint.body.is_some() => {
-            Err(ApiError::Internal("a request was claimed before it was read".to_owned()))
+            Err(ApiError::Internal("a request was claimed before its body was read".to_owned()))
         }
         read => Ok(read.unwrap_or_default()),
     }

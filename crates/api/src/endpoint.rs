@@ -78,7 +78,7 @@ pub(crate) struct Answer {
     pub(crate) to: AnswersTo,
 }
 
-/// Which runs of a request get an answer.
+/// The runs of a request that an answer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AnswersTo {
     Real,
@@ -173,10 +173,10 @@ impl Endpoint {
         format!("{} {path}", self.method)
     }
 
-    /// Under what status the real request is answered when all goes well.
+    /// The status of a successful answer to the real request.
     ///
     /// # Errors
-    /// A row must declare one such answer, and only one.
+    /// If the row does not declare exactly one such answer.
     pub(crate) fn status(&self) -> ApiResult<StatusCode> {
         let is_success = |answer: &&Answer| answer.to != AnswersTo::Dry && answer.status < 400;
         let mut successes = self.answers.iter().filter(is_success);
@@ -184,7 +184,7 @@ impl Endpoint {
             (Some(one), None) => StatusCode::from_u16(one.status).ok(),
             _ => None,
         };
-        one.ok_or_else(|| ApiError::Internal(format!("{} has not one success", self.id)))
+        one.ok_or_else(|| ApiError::Internal(format!("{} needs exactly one success", self.id)))
     }
 
     /// The collection of the new resource in its `Location`.

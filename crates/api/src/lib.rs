@@ -59,9 +59,9 @@ pub use server::{ANSWER_MAX_BYTES, Running, start, start_with};
 use service::clock;
 pub use streams::StreamPatience;
 
-/// What the program does: answers its command line, or serves until a signal.
+/// The whole program: answers its command line, or serves until a signal.
 ///
-/// Not in `main.rs`, where the compiler would build the whole service again for each commit.
+/// It is not in `main.rs`, which contains the commit and is compiled again for each one.
 pub fn main(build: Build) -> ExitCode {
     let service = Service {
         name: "api",

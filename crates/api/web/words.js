@@ -60,7 +60,7 @@ export function entryWords(entry, prediction) {
       : "";
   const tick = kind === "TICK" ? `tick ${id}` : "a tick";
   const rest = `What was left, ${amount}, is taken.`;
-  // A charge that has no sentence here gets one with its word.
+  // A charge that is missing here gets a general sentence.
   /** @type {Partial<Record<EntryType, string>>} */
   const known = {
     GRANT: `Begins with a grant of ${amount} from the house.`,

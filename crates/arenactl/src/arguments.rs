@@ -1,4 +1,4 @@
-//! The values of arguments: what is malformed here never reaches a command.
+//! Parses the values of arguments. Malformed arguments never reach a command.
 
 use db::bots::BotRef;
 use ledger_core::post::one_line;
@@ -33,7 +33,7 @@ pub(crate) fn positive_amount(text: &str) -> Result<Money, String> {
     if amount.is_positive() { Ok(amount) } else { Err("must be above zero".to_owned()) }
 }
 
-/// One line of plain text that says something.
+/// One non-empty line of plain text.
 pub(crate) fn reason(text: &str) -> Result<String, String> {
     if text.chars().count() > REASON_MAX_CHARS {
         return Err(format!("must have at most {REASON_MAX_CHARS} characters"));

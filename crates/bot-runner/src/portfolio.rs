@@ -81,8 +81,8 @@ impl Purse {
     }
 }
 
-/// What the coming tick costs, as if nothing productive happened before it and all fees so far were real or
-/// none: a shadow has no more than the bot, and so pays no more.
+/// The cost of the coming tick for a bot that does nothing productive before it. It uses the balance in both
+/// modes: the shadow balance is never higher, so its fee is not higher either.
 pub(crate) fn fee(balance: Money, idle_streak: i32, parameters: &Parameters) -> Money {
     let payer = Payer { left: balance, streak: idle_streak, productive: false };
     charges::due(&payer, &parameters.rules(Enforcement::Enforce))

@@ -27,9 +27,9 @@ use crate::turn::{HostedBot, thinking_limit};
 const ARENA_PATIENCE: Duration = Duration::from_secs(30);
 const ARENA_PAUSE: Duration = Duration::from_millis(500);
 
-/// What the program does: answers its command line, or serves until a signal.
+/// The whole program: answers its command line, or serves until a signal.
 ///
-/// Not in `main.rs`, where the compiler would build the whole service again for each commit.
+/// It is not in `main.rs`, which contains the commit and is compiled again for each one.
 pub fn main(build: Build) -> ExitCode {
     let service = Service {
         name: "bot-runner",

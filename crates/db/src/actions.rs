@@ -87,7 +87,7 @@ pub async fn place(
     hook: Option<&Remember<'_, Accepted>>,
 ) -> DbResult<Accepted> {
     let placing = Placing { wager, hook };
-    // The answer is kept in the round trip of the rows, not by the runner: see `write_extras`.
+    // `write_extras` stores the answer in the round trip of the rows, so the runner gets none.
     let placed = tx::run(conn, None, async |conn| place_in(conn, &placing, rules).await).await;
     match placed {
         Err(error) => Err(refusal_of(conn, error, wager, rules).await),
@@ -402,7 +402,7 @@ async fn write(
     first_cause([inserted, told].into_iter().chain(beside))
 }
 
-/// What only some wagers leave: the usage they report, and an answer to repeat.
+/// Rows of only some wagers: reported usage, and an answer to repeat.
 async fn write_extras(
     conn: &Connection,
     placement: &Placement<'_>,

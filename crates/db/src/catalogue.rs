@@ -242,7 +242,7 @@ pub fn generate(after_each: &[(String, Catalogue)]) -> String {
     text
 }
 
-/// The same line without the labels of entry types that this build knows: `arenactl migrate` adds them.
+/// The line without this build's entry types: `arenactl migrate` adds new ones, not a migration.
 fn without_entry_types(mut line: String) -> String {
     if line.starts_with("type public.entry_type enum ") {
         for known in EntryType::ALL {

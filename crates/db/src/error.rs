@@ -12,7 +12,7 @@ pub type DbResult<T> = Result<T, DbError>;
 pub(crate) const READ_ONLY: &str =
     "takes no writes; see who set default_transaction_read_only, and whether its disk is full";
 
-/// Only this module knows SQLSTATEs and the names of constraints.
+/// Only this module contains SQLSTATEs and names of constraints.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     /// The rules refused; nothing was written.

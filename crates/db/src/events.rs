@@ -96,7 +96,7 @@ pub struct Event {
     pub at: Timestamp,
     /// Its bot, if it has one.
     pub bot_id: Option<BotId>,
-    /// What was kept of it, as a [`NewEvent`] is written.
+    /// Its stored fields, as [`NewEvent`] serializes them.
     pub data: Value,
     pub looked_up: LookedUp,
 }
@@ -151,7 +151,7 @@ type BoundsRow = (String, String, i64, String);
 /// All or nothing of it is there: the bounds come without an event too.
 type EventRow =
     (Option<String>, Option<i64>, Option<Timestamp>, Option<String>, Option<i64>, Option<Value>);
-/// The bot's handle; of an entry when it was recorded, and the hash before it.
+/// The bot's handle; for an entry also its time, and the hash of the entry before it.
 type LookedUpRow = (Option<String>, Option<Timestamp>, Option<Vec<u8>>);
 
 statement! {
@@ -241,7 +241,7 @@ fn looked_up_of((handle, recorded_at, previous_hash): LookedUpRow) -> DbResult<L
     let sealed = recorded_at.zip(previous_hash).map(|(at, hash)| {
         let previous_hash = Hash::from_slice(&hash);
         let previous_hash =
-            previous_hash.ok_or_else(|| DbError::corrupt("a hash of no 32 bytes"))?;
+            previous_hash.ok_or_else(|| DbError::corrupt("a hash that does not have 32 bytes"))?;
         DbResult::Ok(Sealed { recorded_at_us: at.micros(), previous_hash })
     });
     Ok(LookedUp { handle, sealed: sealed.transpose()? })

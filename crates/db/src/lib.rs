@@ -53,9 +53,9 @@ pub mod opening;
 mod sql;
 mod sqlstate;
 
-/// Makes a public function hand out its future in a box. The compiler builds the body of an async function in each
-/// crate that awaits it, with all of diesel in it; behind a box it is built here, once. One allocation is nothing
-/// beside a round trip to Postgres.
+/// Makes a public async function return a boxed future. Otherwise the compiler builds its body, with diesel's
+/// generic code, again in each crate that awaits it. A boxed future is built once, in this crate. Its allocation
+/// costs little compared to a round trip to Postgres.
 pub(crate) use async_recursion::async_recursion as boxed;
 pub use error::{DbError, DbResult};
 pub use pool::{Connection, Database, DatabaseConfig, PoolUse, PooledConnection, now};

@@ -24,18 +24,18 @@ const MIGRATION_LOCK: i64 = 0x4c45_4447_4552;
 /// It comes before all others, so that it never is the newest.
 const UNFINISHED: &str = "00000000000000";
 
-/// What `arenactl migrate` brings to a database, for messages.
+/// The things that `arenactl migrate` adds to a database, for messages.
 pub const KNOWN: &str = "migration(s), entry type(s) or source(s) of markets";
 
 /// How the database stands to this build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SchemaState {
     Current,
-    /// Of [`KNOWN`], what this build knows and the database lacks.
+    /// The database lacks so many of this build's [`KNOWN`].
     Behind {
         missing: usize,
     },
-    /// Of [`KNOWN`], what the database has and this build does not know.
+    /// The database has so many [`KNOWN`] that this build does not know.
     Ahead {
         unknown: usize,
     },
@@ -61,14 +61,14 @@ impl SchemaState {
 pub struct Migrated {
     /// Versions applied, or taken back, in order.
     pub versions: Vec<String>,
-    /// Entry types that the database knows now and did not.
+    /// Entry types that the run added.
     pub entry_types: Vec<String>,
-    /// Sources of markets that the database has now and had not.
+    /// Sources of markets that the run added.
     pub sources: Vec<String>,
 }
 
-/// Applies every pending migration and writes the entry types and the sources of markets that this build knows.
-/// `owner_url` is the schema owner's, direct and not through a transaction pooler, because the lock belongs to the session.
+/// Applies every pending migration, and adds this build's entry types and sources of markets. `owner_url` is the
+/// schema owner's, direct and not through a transaction pooler, because the lock belongs to the session.
 ///
 /// # Errors
 /// When Postgres refuses a migration, for want of the owner's rights, say: see [`DbError`]. Those before it
@@ -81,7 +81,7 @@ pub async fn run(owner_url: &str) -> DbResult<Migrated> {
     let types: Vec<String> = diesel::select(entry_types()).get_result(&mut conn).await?;
     migrated.entry_types = missing(&EntryType::ALL.map(EntryType::as_str), &types);
     for label in &migrated.entry_types {
-        // Nobody waits for it, and no row is touched.
+        // This blocks no other session and changes no row.
         let add = format!("ALTER TYPE public.entry_type ADD VALUE IF NOT EXISTS '{label}'");
         conn.batch_execute(&add).await?;
     }
@@ -95,12 +95,12 @@ pub async fn run(owner_url: &str) -> DbResult<Migrated> {
     Ok(migrated)
 }
 
-/// The labels that the enum has.
+/// The labels of the enum.
 fn entry_types() -> SqlLiteral<Array<Text>> {
     diesel::dsl::sql("enum_range(NULL::public.entry_type)::text[]")
 }
 
-/// Those of these that are not among the others.
+/// The labels in `these` that `others` lacks.
 fn missing(these: &[impl AsRef<str>], others: &[impl AsRef<str>]) -> Vec<String> {
     let is_there = |label: &str| others.iter().any(|other| other.as_ref() == label);
     let labels = these.iter().map(AsRef::as_ref);
@@ -179,7 +179,7 @@ where
     Ok(Migrated { versions, entry_types: Vec::new(), sources: Vec::new() })
 }
 
-/// A connection that waits for other migrators, and that others wait for as long as it lives.
+/// A connection that holds the migrators' lock: until it is closed, other migrators wait.
 async fn locked(owner_url: &str) -> DbResult<AsyncPgConnection> {
     if crate::opening::is_pooled(owner_url) {
         return Err(DbError::Query(
@@ -254,9 +254,9 @@ pub async fn state(conn: &mut Connection) -> DbResult<SchemaState> {
     }
 }
 
-/// Compares entry types and sources of markets. One that is missing counts like the migration that would add it.
-/// An entry type that a newer build added counts at once, because to look for its entries would be to read the
-/// ledger; a source counts from its first market on. This build can read neither.
+/// Compares entry types and sources of markets. A missing one counts like a missing migration. This build cannot
+/// read rows of an unknown one. An unknown source counts once it has a market. An unknown entry type always counts,
+/// because a search for its entries would read the whole ledger.
 async fn labels_known(conn: &mut Connection) -> DbResult<SchemaState> {
     let types: Vec<String> = diesel::select(entry_types()).get_result(conn).await?;
     let known_types = EntryType::ALL.map(EntryType::as_str);

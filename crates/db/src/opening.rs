@@ -1,7 +1,7 @@
 //! How a connection is opened, and the time-outs that every session carries.
 //!
-//! A frozen process must not hold wallets: a session that idles inside a transaction is ended by
-//! Postgres after [`IDLE_IN_TRANSACTION_SECONDS`].
+//! A frozen process must not keep wallets locked: Postgres ends a session that idles inside a transaction after
+//! [`IDLE_IN_TRANSACTION_SECONDS`].
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -19,11 +19,11 @@ pub const LOCK_SECONDS: u32 = 5;
 pub const STATEMENT_SECONDS: u32 = 30;
 pub const CONNECT_SECONDS: u64 = 5;
 
-/// What a URL ends with that leads through a pooler in transaction mode, PgBouncer say.
+/// The end of a URL for a pooler in transaction mode, such as PgBouncer.
 pub const POOLER_PARAMETER: &str = "pooler=transaction";
 
-/// Names, texts of agents and evidence are in every script: another encoding would refuse some of
-/// them one day, or keep bytes that nobody can read.
+/// Names, texts of agents and evidence can be in every script: another encoding would refuse some
+/// of them, or store unreadable bytes.
 pub(crate) async fn insist_on_utf8<C>(conn: &mut C) -> DbResult<()>
 where
     C: AsyncConnectionCore<Backend = Pg>,
@@ -34,7 +34,7 @@ where
     if encoding == "UTF8" { Ok(()) } else { Err(DbError::Encoding(encoding)) }
 }
 
-/// A bare client, driven by a task of its own; direct, its session has the time-outs.
+/// A bare client, driven by its own task; without a pooler, its session has the time-outs.
 pub(crate) async fn connect_raw(url: &str) -> DbResult<tokio_postgres::Client> {
     let opening = async {
         let (url, pooled) = split_pooler(url);
@@ -75,8 +75,8 @@ pub(crate) fn begin(statement: &str) -> String {
     format!("{statement}; {}", session_settings("SET LOCAL"))
 }
 
-/// Has the driver look up every type of the schema while it may. It keeps what it learns, but also
-/// the prepared statements by which it asked, and those do not outlive this transaction.
+/// Has the driver look up every type of the schema while it may. It caches the types, but also the
+/// prepared statements of its queries, and those do not outlive this transaction.
 async fn learn_types(client: &tokio_postgres::Client) -> DbResult<()> {
     let row = client
         .query_one(
@@ -114,7 +114,7 @@ fn parse(url: &str) -> DbResult<tokio_postgres::Config> {
     Ok(config)
 }
 
-/// What `pg_stat_activity` shows of this process: `ledgerdome-api`.
+/// The name of this process in `pg_stat_activity`: `ledgerdome-api`.
 fn application_name() -> String {
     let executable = std::env::current_exe().ok();
     let name = executable.as_deref().and_then(|path| path.file_stem()?.to_str());
@@ -133,14 +133,14 @@ pub(crate) async fn establish(url: &str) -> diesel::ConnectionResult<Connection>
     in_time(opening).await.unwrap_or_else(|silent| Err(ConnectionError::BadConnection(silent)))
 }
 
-/// A client whose connection is driven by a task of its own, and read along for the codes of errors.
-/// The task ends when the client is dropped; an error reaches the client's pending queries.
+/// A client whose connection is driven by its own task, and monitored for error codes. The task
+/// ends when the client is dropped; an error reaches the client's pending queries.
 async fn connect(url: &str) -> DbResult<tokio_postgres::Client> {
     let (url, tls) = tls::split(url)?;
     tls.connect(parse(&url)?).await
 }
 
-/// The bare message: whoever asked for the connection says that Postgres is unavailable.
+/// The bare message: the caller adds that Postgres is unavailable.
 fn refused(error: DbError) -> ConnectionError {
     let message = match error {
         DbError::Unavailable(message) | DbError::Query(message) => message,
@@ -172,7 +172,7 @@ async fn open_pooled(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
     Ok(connection)
 }
 
-/// The time-outs; `set` says for how long.
+/// The time-outs; `set` has their lengths.
 fn session_settings(set: &str) -> String {
     format!(
         "{set} idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_SECONDS}s'; \
@@ -182,7 +182,7 @@ fn session_settings(set: &str) -> String {
     )
 }
 
-/// A connection for the schema's owner, beside any pool.
+/// A connection for the schema's owner, outside of any pool.
 pub(crate) async fn connect_owner(url: &str) -> DbResult<AsyncPgConnection> {
     let mut connection = in_time(open(url))
         .await

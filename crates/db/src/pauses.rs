@@ -32,8 +32,8 @@ pub use check::WhilePaused;
 /// Shared by all who move money, and taken alone by a pause: "PAUSE", as in `hold_arena_pause`.
 const PAUSE_LOCK: i64 = 0x50_4155_5345;
 
-/// Why the arena is paused, if it is. It may be another moment by now: what moves money asks under
-/// its lock.
+/// Why the arena is paused, if it is. It may have changed since: transactions that move money check
+/// under their lock.
 ///
 /// # Errors
 /// If Postgres does not answer: see [`crate::DbError`].
@@ -62,7 +62,7 @@ pub struct PauseChange<T> {
 /// begins until [`resume_arena`]. Told again, it keeps the first reason.
 ///
 /// # Errors
-/// [`crate::DbError::Unavailable`] when somebody's transaction did not end within the lock time-out
+/// [`crate::DbError::Unavailable`] if a transaction did not end within the lock time-out
 /// ([`crate::opening::LOCK_SECONDS`]): nothing is paused then, try again.
 #[crate::boxed]
 pub async fn pause_arena(

@@ -185,9 +185,9 @@ impl Database {
         }
     }
 
-    /// A connection beside the pool, for streams and bulk work.
-    /// Behind a pooler it has no settings and must prepare what it needs in each transaction,
-    /// begun by [`begin`](crate::opening::begin).
+    /// A connection outside of the pool, for streams and bulk work. Behind a pooler it has no
+    /// settings and must prepare its statements in each transaction, begun by
+    /// [`begin`](crate::opening::begin).
     ///
     /// # Errors
     /// [`DbError::Unavailable`] when Postgres cannot be reached in time.

@@ -97,7 +97,7 @@ pub struct RoleAdmin {
 
 /// The role that the URL logs in as.
 pub fn role_of(url: &str) -> Option<String> {
-    // The driver knows no parameters of ours.
+    // The driver does not support our parameters.
     let (url, _) = crate::tls::split(&split_pooler(url).0).ok()?;
     let config: tokio_postgres::Config = url.parse().ok()?;
     config.get_user().map(str::to_owned)

@@ -99,7 +99,7 @@ macro_rules! enum_type {
                 pub struct $sql;
             )+
 
-            /// The name of each in Postgres, with the labels that the domain knows.
+            /// The name of each enum in Postgres, with the labels of its type in Rust.
             pub fn enum_labels() -> Vec<(&'static str, Vec<&'static str>)> {
                 vec![$(($postgres, super::$domain::ALL.map(super::$domain::as_str).to_vec())),+]
             }

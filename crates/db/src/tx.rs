@@ -5,9 +5,9 @@
 //! transaction of their caller. Each transaction goes the same way:
 //!
 //! 1. BEGIN. The time-outs of [`crate::opening`] hold from here on; behind a pooler they are set here.
-//! 2. The work: it takes its locks (markets or predictions, then wallets, then the house's row) and asks
-//!    in the same round trip whether the arena is [paused](crate::pauses::WhilePaused). A rule of
-//!    `ledger-core` decides. The work writes entries, rows, audit row and events.
+//! 2. The work: it takes its locks (markets or predictions, then wallets, then the house's row) and
+//!    checks in the same round trip whether the arena is [paused](crate::pauses::WhilePaused). A
+//!    rule of `ledger-core` decides. The work writes entries, rows, audit row and events.
 //! 3. The answer for a retry is kept, if the request has an `Idempotency-Key`.
 //! 4. COMMIT; or, of a dry run, ROLLBACK.
 //!

@@ -1,7 +1,7 @@
-//! What time costs: the charges of a tick, each a file of its own and a line in [`CHARGES`].
+//! The charges of a tick. Each is one file and one line in [`CHARGES`].
 //!
-//! A new charge also wants an entry type of its own ([`crate::entry_types`]) and its figures among the
-//! rules ([`crate::rules`]). Ticks, forecasts, hosted bots and the page go over [`CHARGES`] and name none.
+//! A new charge also needs its own entry type ([`crate::entry_types`]) and its figures in the rules
+//! ([`crate::rules`]). Ticks, forecasts, hosted bots and the page use all [`CHARGES`] and name none.
 
 use crate::entry_types::EntryType;
 use crate::money::Money;
@@ -9,62 +9,63 @@ use crate::rules::EconomyRules;
 
 mod entropy;
 
-/// What a charge is computed from, beside the rules; among these is how long a tick lasts.
+/// The input of a charge, in addition to the rules, which also have the length of a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Payer {
-    /// What the bot has: its balance, or its shadow balance where fees are only recorded. So the shadow pays
-    /// what the bot would have paid.
+    /// The bot's balance, or its shadow balance if fees are only recorded. So the shadow pays what the bot
+    /// would have paid.
     pub left: Money,
-    /// For how many ticks it has done nothing productive.
+    /// The number of ticks since its last productive action.
     pub streak: i32,
-    /// Whether it did something productive since the last tick: then the streak is 0 now, and still 0 after
-    /// the coming tick.
+    /// Whether it acted productively since the last tick: then the streak is 0 now, and still 0 after the
+    /// coming tick.
     pub productive: bool,
 }
 
-/// One thing that a living bot pays for when a tick comes.
+/// One charge that a living bot pays in each tick.
 #[derive(Debug, Clone, Copy)]
 pub struct Charge {
     /// The type of its entry, whose amount is negative and burned.
     pub entry_type: EntryType,
-    /// What is due of this bot in the coming tick; zero where nothing is.
+    /// The amount that this bot must pay in the coming tick; it can be zero.
     pub due: fn(&Payer, &EconomyRules) -> Money,
     pub ahead: Ahead,
 }
 
-/// What a charge comes to over several ticks in which its bot does nothing. Forecasts go by it.
+/// The total of a charge over several ticks in which its bot does nothing. Forecasts use it.
 #[derive(Debug, Clone, Copy)]
 pub enum Ahead {
-    /// Never more in a tick than in the coming one. A forecast counts that much for each tick, so that the
-    /// bot lives at least as long as it says.
+    /// No later tick costs more than the coming one. A forecast counts the coming tick's amount for each
+    /// tick, so the bot lives at least as long as the forecast says.
     NeverMore,
-    /// Exactly this in so many ticks together, in units of 10⁻⁸.
+    /// The exact total of so many ticks, in units of 10⁻⁸.
     Exactly(fn(&Payer, &EconomyRules, i128) -> i128),
 }
 
-/// In the order in which they are paid. Who cannot pay all of them is liquidated.
+/// In the order of payment. A bot that cannot pay all of them is liquidated.
 pub const CHARGES: &[Charge] = &[entropy::CHARGE];
 
-/// All charges of the coming tick together.
+/// The sum of all charges of the coming tick.
 pub fn due(payer: &Payer, rules: &EconomyRules) -> Money {
     sum(CHARGES.iter().map(|charge| (charge.due)(payer, rules)))
 }
 
 pub(crate) fn sum(dues: impl Iterator<Item = Money>) -> Money {
     let mut dues = dues.filter(|due| due.is_positive());
-    // Only figures that no rules may have leave the range; they are then more than anybody has.
+    // Only figures outside the bounds of all rules exceed the range; they are more than any bot
+    // has.
     dues.try_fold(Money::ZERO, Money::checked_add).unwrap_or(Money::MAX)
 }
 
-/// How many ticks a bot pays that does nothing from now on. This must never count ticks one by one,
-/// because a rich bot under mild rules lasts for a quintillion of them.
+/// The number of ticks that a bot can pay if it does nothing from now on. This must never count ticks
+/// one by one, because a rich bot under mild rules lasts for a quintillion of them.
 pub fn ticks_paid(payer: &Payer, rules: &EconomyRules) -> i64 {
     ticks_paid_of(CHARGES, payer, rules)
 }
 
 fn ticks_paid_of(charges: &[Charge], payer: &Payer, rules: &EconomyRules) -> i64 {
     let left = i128::from(payer.left.units());
-    // Below 2¹²⁷ by far: a tick costs less than 10¹⁸, and there are less than 10¹⁹ ticks.
+    // This stays far below 2¹²⁷: a tick costs less than 10¹⁸, and there are fewer than 10¹⁹ ticks.
     let ahead = |ticks: i128| {
         let of = |charge: &Charge| match charge.ahead {
             Ahead::NeverMore => i128::from((charge.due)(payer, rules).units()).max(0) * ticks,
@@ -72,7 +73,7 @@ fn ticks_paid_of(charges: &[Charge], payer: &Payer, rules: &EconomyRules) -> i64
         };
         charges.iter().map(of).fold(0, i128::saturating_add)
     };
-    // The sum only grows with the ticks, so it can be searched.
+    // The total never falls with more ticks, so a binary search finds the last paid one.
     let (mut paid, mut unpaid) = (0, i128::from(i64::MAX) + 1);
     while left >= 0 && paid + 1 < unpaid {
         let middle = paid + (unpaid - paid) / 2;
@@ -98,14 +99,14 @@ mod tests {
             let declared = charge.entry_type.declaration();
             assert_eq!(declared.sign, SignRule::Negative, "{}", declared.label);
             assert_eq!(declared.house, House::Burn, "{}", declared.label);
-            // The wallet counts every charge as a fee, and the audit what is declared as one.
+            // The wallet counts every charge as a fee; the audit counts the types that are declared as fees.
             assert_eq!(declared.total, Total::Fees, "{}", declared.label);
             let others = CHARGES.iter().take(place);
             assert!(others.into_iter().all(|other| other.entry_type != charge.entry_type));
         }
     }
 
-    /// The fee, and beside it a hundredth of what a bot has, which needs an entry type and borrows one.
+    /// The entropy fee, and a second charge of a hundredth of the balance, which borrows an entry type.
     const TWO: &[Charge] = &[
         entropy::CHARGE,
         Charge {
@@ -155,7 +156,7 @@ mod tests {
         ];
         assert_eq!(paid.collect::<Vec<_>>(), expected);
         assert!(outcome.movements.iter().all(|it| it.posting.reference.as_str() == "TICK:1"));
-        // What is nothing is no entry.
+        // A charge of zero makes no entry.
         assert_eq!(ticked("0.00", Enforcement::Observe).fee, money("0.50"));
     }
 
@@ -179,7 +180,7 @@ mod tests {
         let rules = EconomyRules::default();
         let payer = |left: &str| Payer { left: money(left), streak: 0, productive: false };
         let paid = |left| ticks_paid_of(TWO, &payer(left), &rules);
-        // The hundredth becomes less from tick to tick, so it lives longer than is foretold.
+        // The hundredth falls from tick to tick, so the bot lives longer than the forecast says.
         let mut one = payer("1000.00");
         let mut lived = 0;
         loop {

@@ -68,7 +68,7 @@ impl Side {
     }
 }
 
-/// What the data said about a market of yes and no.
+/// The result of the data for a yes-no market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution {
     Decided(Side),

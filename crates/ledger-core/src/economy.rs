@@ -19,7 +19,7 @@ pub use crate::rules::{EconomyRules, Enforcement, MarketRules, SettingProblem};
 pub use crate::sources::SourceRules;
 pub use crate::wallet::{BotStatus, Wallet};
 
-/// What one tick does to one bot.
+/// The effect of one tick on one bot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TickOutcome {
     /// All charges of this tick together: paid, phantom, or what could not be paid.

@@ -2,9 +2,9 @@
 //! else in the project may list them: what needs a list is generated from this one, or is held to it
 //! by a test.
 //!
-//! A new type is a row here. `arenactl migrate` adds its label to Postgres' enum, and `make generate` writes
-//! the page's file and the contract. The ledger's CHECK holds a type that it does not name to be negative;
-//! one with another sign needs a migration.
+//! A new type is a row here. `arenactl migrate` adds its label to Postgres' enum, and `make generate`
+//! rewrites the page's file and the contract. The ledger's CHECK requires a negative amount for each type
+//! that it does not name, so a type with another sign needs a migration.
 
 use crate::money::Money;
 use crate::wallet::status::BotStatus;

@@ -66,17 +66,17 @@ impl NewEvent {
     }
 }
 
-/// What is looked up of an event when it is read, and told beside what is kept.
+/// Fields that are looked up when an event is read, and sent together with its stored fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct LookedUp {
-    /// The bot's, where the event is one bot's.
+    /// The handle of the event's bot, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handle: Option<String>,
     #[serde(flatten)]
     pub sealed: Option<Sealed>,
 }
 
-/// What else the hash of an entry covers.
+/// The other fields that the hash of an entry covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Sealed {
     pub recorded_at_us: i64,

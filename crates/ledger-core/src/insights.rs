@@ -2,8 +2,8 @@
 //! less than before, and what its results cost.
 //!
 //! Everything is exact: whole units of 10⁻⁸, rounded once, where a quotient is shown. [`forecast`]
-//! must say what [`economy::tick`](crate::economy::tick) will do, to the very tick. Where a charge cannot
-//! be added up ([`Ahead::NeverMore`](crate::charges::Ahead)), the bot may last longer than it says.
+//! must name the exact tick in which [`economy::tick`](crate::economy::tick) liquidates the bot. If a charge
+//! has no exact total ([`Ahead::NeverMore`](crate::charges::Ahead)), the bot may last longer.
 
 use crate::charges::{self, Payer};
 use crate::economy::{BotStatus, EconomyRules, Enforcement, Wallet};
@@ -24,7 +24,7 @@ pub struct Reserve {
 }
 
 impl Reserve {
-    /// What its charges are computed from.
+    /// The input of its charges.
     pub fn payer(&self, enforcement: Enforcement) -> Payer {
         let left = match enforcement {
             Enforcement::Enforce => self.balance,
@@ -51,7 +51,7 @@ impl From<&Wallet> for Reserve {
 /// What happens to a living bot if nobody acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forecast {
-    /// All charges of its next tick.
+    /// The sum of all charges of its next tick.
     pub burn_per_tick: Money,
     /// Ticks that it still pays.
     pub ticks_left: i64,

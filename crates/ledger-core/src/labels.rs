@@ -48,7 +48,7 @@ macro_rules! labelled {
             }
         }
 
-        // Derived, it would also read `{"LABEL": null}`, of which the contract says nothing.
+        // A derived implementation would also accept `{"LABEL": null}`, which the contract does not have.
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(
                 deserializer: D,

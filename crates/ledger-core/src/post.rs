@@ -8,7 +8,7 @@ use crate::prediction::{Direction, PredictionSettlement, PredictionStatus, Verdi
 use crate::texts::cut;
 pub use crate::texts::{POST_MAX_CHARS, one_line};
 
-/// As much of a market's question as fits into a post beside the rest.
+/// The longest part of a market's question that fits into a post.
 const QUESTION_MAX_CHARS: usize = 120;
 
 labelled! {

@@ -28,14 +28,14 @@ pub(crate) const PAYOUT_FACTOR_MAX: i64 = 100;
 labelled! {
     /// Whether entropy is charged or only recorded.
     Enforcement {
-        /// Fees are phantom: recorded, never charged; insolvency is noted, nobody dies.
+        /// Fees are phantom: recorded, never charged. Insolvency is recorded; bots do not die.
         Observe = "observe",
         /// Fees are entries; the insolvent are liquidated.
         Enforce = "enforce",
     }
 }
 
-/// Reads figures as an API says them that may know fewer.
+/// Reads figures from an answer of an API that may be older and have fewer.
 macro_rules! said {
     ($said:ident as $figures:ident { $($field:ident: $type:ty $(= $before:expr)?,)+ }) => {
         #[derive(Deserialize)]
@@ -54,9 +54,9 @@ macro_rules! said {
     };
 }
 
-/// Declares all figures: what each is, its default, its setting, and what it must be. What needs a list of
-/// them is made here. A figure that came after the first rules says what it was before there was one: so it
-/// is read where it is missing, in rules that were kept and in the answer of an older API.
+/// Declares all figures, each with its meaning, default, setting and bounds, and generates every list of
+/// them. A figure that was added after the first rules also declares its value `before`: the value in stored
+/// rules, and in answers of an older API, that do not have the figure.
 macro_rules! figures {
     ($rules:ident:
      economy { $($(#[$about:meta])* $field:ident: $type:ident = $default:expr, $name:literal, $range:expr, $problem:literal
@@ -92,7 +92,7 @@ macro_rules! figures {
         }
 
         impl Parameters {
-            /// The rules that they are of.
+            /// The rules with these figures.
             pub fn rules(&self, enforcement: Enforcement) -> EconomyRules {
                 EconomyRules { enforcement, $($field: self.$field,)+ markets: self.markets.clone() }
             }
@@ -284,11 +284,11 @@ macro_rules! figures_with_sources {
 }
 market_sources!(figures_with_sources);
 
-/// A figure with the name of its setting, and with what it was before there was such a figure.
+/// A figure with the name of its setting.
 struct Row<'a> {
     name: &'static str,
     figure: &'a mut dyn Figure,
-    /// `None` for those that the first rules had.
+    /// Its value in rules that do not have it; `None` for figures of the first rules.
     before: Option<String>,
 }
 
@@ -296,13 +296,13 @@ fn row<'a, T: Figure>(name: &'static str, figure: &'a mut T, before: Option<T>) 
     Row { name, figure, before: before.map(|before| before.to_string()) }
 }
 
-/// The figures of a source before there was that source.
+/// The figures of a source in rules from before it was added.
 fn before(source: MarketSource) -> Option<SourceRules> {
     let is_later = MarketSource::ALL.iter().skip(SOURCES_OF_V1).any(|later| *later == source);
     is_later.then(SourceRules::default)
 }
 
-/// Bounds a figure that is a span of time, which is one whose name says seconds.
+/// Bounds a figure that is a span of time: its name ends in `_seconds`.
 fn bound_span(field: &str, figure: &mut dyn Any) {
     if field.ends_with("_seconds")
         && let Some(span) = figure.downcast_mut::<i64>()
@@ -363,7 +363,7 @@ impl EconomyRules {
             let problem = setting(name).and_then(|text| figure.set(&text).err());
             problems.extend(problem.map(|problem| SettingProblem { name, problem }));
         }
-        // What cannot be read counts as its default, which is nobody's mistake.
+        // An unreadable figure still has its default, so its bounds are not checked.
         let is_unread = |name| problems.iter().any(|unread: &SettingProblem| unread.name == name);
         let senseless: Vec<_> =
             rules.problems().into_iter().filter(|problem| !is_unread(problem.name)).collect();

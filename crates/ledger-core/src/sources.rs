@@ -40,7 +40,7 @@ macro_rules! source_labels {
 }
 market_sources!(source_labels);
 
-/// What an agent's request is about: the two kinds of markets take different ones.
+/// The kind of an agent's request: the two kinds of markets accept different ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taking {
     Bet,
@@ -59,7 +59,7 @@ pub struct SourceRules {
     pub seconds: i64,
 }
 
-/// The shortest and the longest life of a market in seconds, with what is said of another one.
+/// The shortest and the longest duration of a market in seconds, with the error for others.
 const LIFE_LEAST: (i64, &str) = (10, "must be at least 10 seconds away");
 const LIFE_MOST: (i64, &str) = (30 * 86_400, "must be at most 30 days away");
 
@@ -79,7 +79,7 @@ pub struct About {
 }
 
 impl About {
-    /// The shortest life of its markets, in seconds.
+    /// The shortest duration of its markets, in seconds.
     pub const fn shortest_life(&self) -> i64 {
         self.least_seconds.0
     }

@@ -1,5 +1,5 @@
-//! Types that are written as a text, and read back through the rules of their parser; and what makes one
-//! line of any text.
+//! Types that are written as text and read back by their own parser, and functions that clean and cut
+//! text.
 
 /// The longest post, and the longest reasoning, in characters.
 pub const POST_MAX_CHARS: usize = 280;

@@ -32,7 +32,7 @@ const FAILURE_WAIT_SECONDS: [i64; 4] = [30, 60, 120, 240];
 /// How often an omitted or unreadable part is requested again; then the part after it is read without it.
 const LEFT_OUT_AFTER: i32 = 3;
 
-/// The first moment of a part that is not told of.
+/// The first moment of a missing part.
 fn first_untold(part: Span, told: &[Span]) -> Option<Timestamp> {
     let first = told.first().filter(|it| it.begins_at == part.begins_at);
     let until = first.map_or(part.begins_at, |it| it.ends_at);

@@ -34,8 +34,7 @@ const EVIDENCE_BATCHES_MAX: u32 = 20;
 /// From one count of the arena's bots and money to the next: it reads every wallet.
 const SURVEY_INTERVAL_SECONDS: i64 = 30;
 
-/// What a round did. `None` stands for a step that failed, or could not be begun; why is in the
-/// log.
+/// The results of a round. `None` is a step that failed or could not begin; the log has the error.
 #[derive(Debug)]
 pub struct Report {
     /// The round's number, as in the reaper's references.
@@ -169,8 +168,8 @@ async fn forget(oracle: &Oracle, may_continue: MayContinue<'_>) -> DbResult<()> 
     Ok(())
 }
 
-/// Whether what is done at most once in so many seconds is to be done now; it then counts as done, so
-/// that what fails is not repeated with each round.
+/// Whether work with a shortest interval is due now; it then counts as done, so that a failure is not repeated in
+/// each round.
 fn is_turn(last: &Mutex<Option<Timestamp>>, seconds: i64, now: Timestamp) -> bool {
     let mut last = locked(last);
     // The distance, as with samples: a clock set back must not end this for long.

@@ -23,9 +23,9 @@ use crate::markets::{self, MarketDesk, system_dice};
 use crate::metrics;
 use crate::round::{self, Oracle, Rhythm};
 
-/// What the program does: answers its command line, or serves until a signal.
+/// The whole program: answers its command line, or serves until a signal.
 ///
-/// Not in `main.rs`, where the compiler would build the whole service again for each commit.
+/// It is not in `main.rs`, which contains the commit and is compiled again for each one.
 pub fn main(build: Build) -> ExitCode {
     let service = Service {
         name: "oracle",

@@ -17,8 +17,8 @@ use crate::state::{MayContinue, Oracle, locked};
 pub const SETTLE_BATCH_MAX: usize = 50;
 /// The most predictions looked at in one round; the rest comes in the next.
 pub const DUE_MAX: i64 = 2_000;
-/// Longer than this between two rounds is an interruption: no prediction is void before oracles have
-/// settled, and asked histories for what was missing, without one for as long as its rules wait.
+/// A longer time between two rounds is an interruption: a prediction becomes void only after oracles have
+/// settled, and requested missing prices from histories, without one for the waiting limit of its rules.
 const INTERRUPTION_SECONDS: i64 = 300;
 
 /// A round's settlements.

@@ -1,4 +1,4 @@
-//! What the steps of a round work with, and what they remember from one round to the next.
+//! The state that the steps of a round share, and keep from one round to the next.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,12 +34,12 @@ impl Rhythm {
     }
 }
 
-/// How long what may be forgotten is kept, in days; 0 keeps it for ever.
+/// How long deletable data is kept, in days; 0 keeps it forever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Each bot's figures at each tick. Totals are kept elsewhere, for good.
+    /// Each bot's figures at each tick. Totals are kept elsewhere, forever.
     pub metrics_days: i32,
-    /// Fetches that decided nothing. What decided a market stays for good.
+    /// Fetches that decided nothing. Deciding evidence is kept forever.
     pub evidence_days: i32,
 }
 
@@ -49,7 +49,7 @@ impl Default for Retention {
     }
 }
 
-/// What a round works with.
+/// The state of a round.
 pub struct Oracle {
     pub(crate) database: Database,
     pub(crate) cache: Cache,
@@ -59,7 +59,7 @@ pub struct Oracle {
     pub(crate) rhythm: Rhythm,
     pub(crate) retention: Retention,
     pub(crate) shutdown: Shutdown,
-    /// When this process last asked any source.
+    /// When this process last queried any source.
     pub(crate) last_asked: Mutex<Option<Timestamp>>,
     pub(crate) suspects: Mutex<Suspects>,
     pub(crate) left_out: Mutex<LeftOut>,
@@ -107,7 +107,7 @@ impl Oracle {
     }
 }
 
-/// What a mutex guards, be it whole after a panic or not: what it guards is set in one go.
+/// The value of a mutex, also after a panic: it is set in one step and therefore consistent.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -120,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    /// A directory, and the path of a file in it that says "old" and that its group may read.
+    /// A directory, and the path of a file in it with the text "old" that its group may read.
     fn old() -> (TempDir, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
@@ -148,7 +148,7 @@ mod tests {
         let mut reader = File::open(&path).unwrap();
         write(&path, 0o600, "new").unwrap();
         assert_eq!((text(&path).as_str(), mode(&path)), ("new", 0o600));
-        // Who had the old file open still has all of it, and nothing of the new one.
+        // A reader with the old file open still reads all of it, and nothing of the new one.
         assert_eq!(io::read_to_string(&mut reader).unwrap(), "old");
         assert_eq!(names(&directory), ["file"]);
         let other = directory.path().join("other");
@@ -183,7 +183,7 @@ mod tests {
         let mut replacement = Replacement::begin(&path, 0o600).unwrap();
         replacement.writer().write_all(b"half").unwrap();
         replacement.writer().flush().unwrap();
-        // A process that is killed drops nothing.
+        // A killed process runs no destructor.
         std::mem::forget(replacement);
         assert_eq!(text(&path.with_added_extension("new")), "half");
         assert_eq!((text(&path).as_str(), mode(&path)), ("old", 0o640));

@@ -1,4 +1,4 @@
-//! What the stack consists of.
+//! The parts of the stack.
 
 /// A process of the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +44,7 @@ impl Part {
         })
     }
 
-    /// What says where it listens, in words.
+    /// The setting of its address, for messages.
     pub(crate) const fn port_words(self) -> &'static str {
         match self.port_setting() {
             Some((name, _)) => name,

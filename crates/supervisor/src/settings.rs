@@ -17,8 +17,8 @@ pub(crate) const DATABASE_URL: &str = "DATABASE_URL";
 pub(crate) const DATABASE_OWNER_URL: &str = "DATABASE_OWNER_URL";
 pub(crate) const REDIS_URL: &str = "REDIS_URL";
 
-/// Of the environment these must have a value or not be set: an empty one hides the line of `.env` from us
-/// and from the services, and nothing that we write there could help.
+/// In the environment these must have a value or be unset: an empty one hides the line of `.env` from us and from
+/// the services, so a line that we write would have no effect.
 const NEVER_EMPTY: [&str; 3] = [DATABASE_URL, DATABASE_OWNER_URL, REDIS_URL];
 const MARK: &str = "ARENA_PRIVATE_SERVICES";
 
@@ -90,7 +90,7 @@ impl Settings {
         }
     }
 
-    /// The servers that `.env` says are ours to start.
+    /// The servers that `.env` marks as private.
     pub(crate) fn marked(&self) -> Vec<String> {
         let mark = self.file.get(MARK).unwrap_or_default();
         let mark = if mark == "1" { "postgres,redis" } else { &mark };

@@ -1,4 +1,4 @@
-//! Where each part of the stack is.
+//! The addresses of the stack's parts.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -18,9 +18,9 @@ use crate::tick::{self, Ticker};
 /// After a failed tick, until the next try.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// What the program does: answers its command line, or serves until a signal.
+/// The whole program: answers its command line, or serves until a signal.
 ///
-/// Not in `main.rs`, where the compiler would build the whole service again for each commit.
+/// It is not in `main.rs`, which contains the commit and is compiled again for each one.
 pub fn main(build: Build) -> ExitCode {
     let service = Service {
         name: "ticker",

@@ -97,7 +97,7 @@ impl Batch {
         for event in &page.events {
             let Event { kind, at, data: kept, looked_up, .. } = event;
             let id = &*event.position.to_string();
-            // One line: JSON escapes every other.
+            // One line: JSON escapes line feeds.
             let told = Told { id, kind: *kind, at: *at, data: Data { kept, looked_up } };
             let json = serde_json::to_string(&told)?;
             for part in ["id: ", id, "\nevent: "] {
@@ -181,7 +181,7 @@ impl Reading {
     }
 }
 
-/// An event as it is told: [`api_types::Event`], whose `data` is put together here.
+/// An event as it is sent, in the form of [`api_types::Event`].
 #[derive(Serialize)]
 struct Told<'a> {
     id: &'a str,
@@ -190,6 +190,7 @@ struct Told<'a> {
     data: Data<'a>,
 }
 
+/// The stored fields and those that were looked up.
 #[derive(Serialize)]
 struct Data<'a> {
     #[serde(flatten)]

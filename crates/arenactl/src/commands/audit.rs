@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// this
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
-    /// Only what concerns one bot, by handle or id
+    /// Only lines about one bot, by handle or id
     #[arg(long, value_name = "BOT", value_parser = arguments::bot_ref)]
     bot: Option<BotRef>,
     /// At most so many lines

@@ -28,7 +28,7 @@ pub(crate) struct Subject {
 pub(crate) struct PauseArgs {
     #[command(flatten)]
     pub(crate) subject: Subject,
-    /// Why; it is told to whoever is refused and kept in the audit log
+    /// The reason, shown to refused callers and recorded in the audit log
     #[arg(long, value_parser = arguments::reason)]
     pub(crate) reason: String,
 }

@@ -14,7 +14,7 @@ pub(crate) struct Args {
     /// Handle or id of a dead bot
     #[arg(value_parser = arguments::bot_ref)]
     bot: BotRef,
-    /// What it gets, such as 100.00
+    /// Its new credits, such as 100.00
     #[arg(long, value_parser = arguments::positive_amount)]
     amount: Money,
     /// Why; it is posted and kept in the audit log

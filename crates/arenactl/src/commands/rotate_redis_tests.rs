@@ -121,9 +121,9 @@ async fn a_process_that_has_not_gone_over_keeps_its_password_and_is_named() {
     // Its session is young, as after a connection that broke a moment ago.
     let rotation = bench.rotation_within(Duration::ZERO).await;
     let refused = rotation.run(|_| Ok(())).await.unwrap_err().to_string();
-    let state = "REDIS_URL has the new password, but some go by another one: ticker on ";
+    let state = "REDIS_URL has the new password, but some processes use another one: ticker on ";
     assert!(refused.starts_with(state) && refused.contains(RESTART), "{refused}");
-    assert!(refused.ends_with("until then both passwords are good"), "{refused}");
+    assert!(refused.ends_with("until then both passwords are valid"), "{refused}");
     let new = bench.written();
     assert!(works(&old).await && works(&new).await);
     // It was restarted, and reads what is written there now: that must be enough.

@@ -99,8 +99,8 @@ pub(crate) async fn run(sources: &Sources, args: &Args) -> Result<Report, Failur
     in_file(sources, &[setting])?;
     let url = sources.connection_url(setting, postgres::SCHEMES)?;
     if db::opening::is_pooled(url.expose_secret()) {
-        let problem = "leads through a pooler, which lets no role in that it was not told of: change \
-                       the password of the present one instead (docs/operators.md, Credentials)";
+        let problem = "leads through a pooler, which accepts only configured roles: change the password of \
+            the present one instead (docs/operators.md, Credentials)";
         return Err(ConfigError::single(setting, problem).into());
     }
     let wait = Duration::from_secs(args.wait);

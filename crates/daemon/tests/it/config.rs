@@ -33,10 +33,10 @@ fn an_empty_override_unsets_what_the_file_says() {
     reader.finish().unwrap();
 }
 
-/// What stood for it may be in use by now.
+/// The program may already use the replacement for the unusable value.
 #[test]
 #[cfg(debug_assertions)]
-#[should_panic(expected = "their problems not asked for: [Problem { name: \"API_PORT\"")]
+#[should_panic(expected = "without checking their problems: [Problem { name: \"API_PORT\"")]
 fn a_test_fails_that_reads_settings_and_does_not_ask_for_their_problems() {
     let sources = sources("API_PORT=many");
     Reader::new(&sources).or::<u16>("API_PORT", 8000);

@@ -1,4 +1,4 @@
-//! What a transaction asks of pauses: whether the arena is paused, and what holds a row it has locked.
+//! How a transaction checks for pauses: of the arena, and of the rows that it has locked.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -12,9 +12,9 @@ use crate::sql::statement;
 /// Whether a pause of the arena stops an act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhilePaused {
-    /// What agents, the clock and the house do: not while the arena is paused.
+    /// Work of agents, the clock and the house: not while the arena is paused.
     Refuse,
-    /// What an operator does by hand, and what moves no money.
+    /// Operators' commands, and work that moves no money.
     Proceed,
 }
 
@@ -42,7 +42,7 @@ impl WhilePaused {
     }
 }
 
-/// What stands in two columns that are both set or both not.
+/// A value of two columns that are both set or both NULL.
 pub(crate) fn pause_in(since: Option<Timestamp>, reason: Option<String>) -> Option<Pause> {
     Some(Pause { since: since?, reason: reason? })
 }

@@ -120,7 +120,7 @@ async fn an_entry_type_is_a_label_that_migrating_adds() {
         let rename = format!("ALTER TYPE entry_type RENAME VALUE '{from}' TO '{to}'");
         owner.batch_execute(&rename).await.unwrap();
     };
-    // A build that knows one more, and a build that knows one less.
+    // The database lacks one label of the build, and has one that the build does not know.
     rename("HEARTBEAT", "TOLL").await;
     assert_eq!(state().await, SchemaState::Behind { missing: 1 });
     let mut migrators = tokio::task::JoinSet::new();
@@ -129,9 +129,9 @@ async fn an_entry_type_is_a_label_that_migrating_adds() {
         migrators.spawn(async move { migrations::run(&url).await.unwrap() });
     }
     let added: Vec<_> = migrators.join_all().await.into_iter().map(|ran| ran.entry_types).collect();
-    assert_eq!(added.concat(), ["HEARTBEAT"], "by one of them");
+    assert_eq!(added.concat(), ["HEARTBEAT"], "exactly one migrator adds it");
     assert_eq!(state().await, SchemaState::Ahead { unknown: 1 });
-    // A charge is negative, whatever its label; and there is room for it before anybody restarts.
+    // The CHECK accepts a label that it does not name, if the amount is negative.
     let toll = "INSERT INTO ledger SELECT bot_id, sequence + 1, 'TOLL', $1::text::numeric, balance_after + $1::text::numeric, \
                 'TICK:1', recorded_at, hash, previous_hash FROM ledger";
     let bot = arena.bot().create().await;

@@ -54,7 +54,7 @@ type Enums = BTreeMap<String, BTreeSet<String>>;
 async fn enums_of_postgres_have_the_labels_of_those_in_rust() {
     let mut in_rust = db::schema::sql_types::enum_labels();
     in_rust.push(("event_kind", EventKind::ALL.map(EventKind::as_str).to_vec()));
-    // No type of the domain stands for this one.
+    // This enum has no type in Rust.
     in_rust.push(("metric_kind", vec!["ACTION", "TICK"]));
     let owned = |labels: Vec<&str>| labels.into_iter().map(str::to_owned).collect();
     let in_rust: Enums =
@@ -209,7 +209,7 @@ async fn the_ledger_takes_what_the_table_of_entry_types_says() {
         .collect();
     let labels: BTreeSet<&str> = labels.iter().map(String::as_str).collect();
     let declared = BTreeSet::from(EntryType::ALL.map(EntryType::as_str));
-    // `arenactl migrate` adds a new one at the end, wherever its row stands.
+    // As sets: `arenactl migrate` adds a new label at the end, wherever its row is.
     assert_eq!(labels, declared, "the enum entry_type");
     let check: String = owner
         .query_one(

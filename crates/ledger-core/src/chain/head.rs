@@ -5,7 +5,7 @@ use crate::ids::BotId;
 use crate::money::Money;
 use crate::time::Timestamp;
 
-/// What the next entry must continue.
+/// The end of a bot's chain: what the next entry must continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     pub bot_id: BotId,

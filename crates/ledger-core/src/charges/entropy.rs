@@ -1,4 +1,4 @@
-//! The fee of each tick: it grows while a bot does nothing that counts.
+//! The entropy fee of each tick: it grows while a bot does nothing productive.
 
 use super::{Ahead, Charge, Payer};
 use crate::entry_types::EntryType;
@@ -23,7 +23,7 @@ impl EconomyRules {
     }
 }
 
-/// The next `ticks` fees together.
+/// The sum of the next `ticks` fees.
 fn ahead(payer: &Payer, rules: &EconomyRules, ticks: i128) -> i128 {
     let stair = Stair::of(rules);
     let streak = i128::from(payer.streak.max(0));
@@ -65,7 +65,7 @@ impl Stair {
         Stair { base, rise, tread, top, top_fee }
     }
 
-    /// The fees of the streaks `0..ticks` together.
+    /// The sum of the fees for the streaks `0..ticks`.
     const fn sum(&self, ticks: i128) -> i128 {
         let step = ticks / self.tread;
         if step >= self.top {

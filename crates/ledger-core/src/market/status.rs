@@ -5,12 +5,12 @@ labelled! {
     MarketStatus {
         /// Takes bets until they close, or answers until its deadline.
         Open = "OPEN",
-        /// Past its deadline: what decides it is being read.
+        /// Past its deadline: its evidence is being read.
         Locked = "LOCKED",
         Resolved = "RESOLVED",
         /// Undecidable, or called off by an operator: the living get their stakes back.
         Void = "VOID",
-        /// Research that nobody solved: the stakes fell to the house.
+        /// Unsolved research: the house kept the stakes.
         Expired = "EXPIRED",
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! The text is the line `economy-rules/v1`, then a line `NAME=value` for each figure in the order of
 //! the table of figures, each ended by a line feed. Amounts have eight decimals. The digest is the SHA-256
-//! of the text. Kept texts must stay readable for ever: a figure is never renamed or removed. One that came
-//! later than the first rules has a line only where it is not what it was `before`, by its row: so it changes
-//! no digest until somebody sets it, and a text without it is read as that.
+//! of the text. Stored texts must stay readable forever, so a figure is never renamed or removed. A figure
+//! that was added after the first rules has a line only if it differs from the `before` in its row. So it
+//! changes no digest until an operator sets it, and a text without its line means `before`.
 
 use sha2::{Digest, Sha256};
 
@@ -94,7 +94,7 @@ mod tests {
         }
     }
 
-    /// A value that no figure has by default or had before.
+    /// A value that is neither the default nor the `before` of any figure.
     fn another(name: &str) -> &'static str {
         if name == "ENFORCEMENT_MODE" { "enforce" } else { "7" }
     }
@@ -145,14 +145,14 @@ mod tests {
         let mut expected = EconomyRules::default();
         for Row { name, figure, before } in expected.figures() {
             let is_kept = KEPT.contains(&format!("\n{name}="));
-            assert!(is_kept || before.is_some(), "{name}: its row must say what it was before");
-            assert!(!is_kept || before.is_none(), "{name} was never missing");
+            assert!(is_kept || before.is_some(), "{name}: its row must say `before`");
+            assert!(!is_kept || before.is_none(), "{name}: an old figure has no `before`");
             if let Some(before) = before {
                 figure.set(&before).unwrap();
             }
         }
         assert_eq!(rules, expected);
-        // These rules are named by what they decided.
+        // Positions and ticks refer to these rules by their digest.
         assert_eq!(rules.canonical(), KEPT);
     }
 
@@ -177,7 +177,7 @@ mod tests {
     fn spans_of_kept_rules_are_within_the_calendar() {
         let mut rules = EconomyRules::default();
         for Row { figure, .. } in rules.figures() {
-            // Whatever it is; amounts and counts have other bounds.
+            // Amounts and counts have other bounds and may refuse it.
             let _ = figure.set("9223372036854775807");
         }
         let bounded = serde_json::to_value(rules.within_calendar()).unwrap();

@@ -1,4 +1,4 @@
-//! Whether a bot lives.
+//! A bot's standing.
 
 labelled! {
     /// A bot's standing. Only an operator can revive a dead bot; a retired bot cannot be revived.

@@ -1,12 +1,12 @@
-//! What sources leave out of their histories.
+//! Moments that sources leave out of their histories.
 
 use std::collections::BTreeMap;
 
 use ledger_core::Timestamp;
 use ledger_core::prediction::PriceSource;
 
-/// The first moment that each source's last answer left out, and how often it did so in a row. Forgotten with the
-/// process, which then asks more often.
+/// The first moment that each source's last answer left out, and how often it did so in a row. Lost with the
+/// process, which then requests more often.
 #[derive(Debug, Default)]
 pub(crate) struct LeftOut(BTreeMap<PriceSource, (Timestamp, i32)>);
 

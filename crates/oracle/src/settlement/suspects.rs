@@ -9,9 +9,8 @@ const RETRY_BASE_SECONDS: i64 = 5;
 /// … up to this.
 const RETRY_MAX_SECONDS: i64 = 320;
 
-/// Predictions that failed by themselves: kept out of the batches, so that these go through in one
-/// piece, and tried less and less often, so that the log stays readable. Forgotten with the
-/// process.
+/// Predictions that failed alone: excluded from the batches, so that these succeed, and retried less and less
+/// often, so that the log stays readable. Forgotten with the process.
 #[derive(Debug, Default)]
 pub(crate) struct Suspects(BTreeMap<PredictionId, Suspect>);
 
@@ -48,7 +47,7 @@ impl Suspects {
         self.0.remove(&id);
     }
 
-    /// Forgets those that are no longer due: somebody settled them.
+    /// Removes those that are no longer due, because they were settled.
     pub(super) fn keep_only(&mut self, due: &[PredictionId]) {
         if !self.0.is_empty() {
             let due: BTreeSet<PredictionId> = due.iter().copied().collect();

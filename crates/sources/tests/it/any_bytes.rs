@@ -27,7 +27,7 @@ const RECORDED: [&[u8]; 9] = [
     include_bytes!("../data/feed_atom.xml"),
 ];
 
-/// These, and what each source answers where it is played.
+/// [`RECORDED`], and answers of each source's stub.
 static ANSWERS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let mut answers: Vec<Vec<u8>> = RECORDED.iter().map(|body| body.to_vec()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -61,7 +61,7 @@ fn readers(body: &[u8]) -> usize {
     read.into_iter().filter(|it| *it).count()
 }
 
-/// No source's reader panics, neither the present one nor those before.
+/// No source's reader panics, for present criteria and for those of earlier markets.
 fn derive_by_each_rule(body: &[u8]) {
     let instant = at("2026-11-24T14:00:00Z");
     let times = Times { opens_at: instant, bets_close_at: instant, deadline: now() };
@@ -85,7 +85,7 @@ fn each_recorded_answer_is_read_by_exactly_one_parser() {
     }
 }
 
-/// An answer with a stretch of it replaced.
+/// An answer with a part replaced.
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let stretch = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..20),

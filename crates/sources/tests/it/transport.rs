@@ -43,7 +43,7 @@ impl Settings for At<'_> {
     }
 }
 
-/// Asks each service at `base` for what decides a market, and with what else its client can do.
+/// Sends each client's requests to `base`: those for the evidence of a market, and all others.
 async fn ask_all(http: &Http, base: &Url) -> Vec<(&'static str, Fetched<String>)> {
     fn told<T: std::fmt::Debug>(fetched: Fetched<T>) -> Fetched<String> {
         Fetched {

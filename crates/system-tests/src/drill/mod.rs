@@ -154,7 +154,7 @@ const HASTY: [(&str, &str); 8] = [
     ("BOUNTY_BUDGET_PER_HOUR", "1000000.00"),
 ];
 
-/// Markets last for seconds; a source whose markets cannot is not asked.
+/// Markets last for seconds; sources that allow only longer markets are turned off.
 fn hasty_sources() -> Vec<(String, String)> {
     let of = |source: &MarketSource| match source.about().shortest_life() {
         ..=12 => (format!("{source}_SECONDS"), "12".to_owned()),

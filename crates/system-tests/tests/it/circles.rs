@@ -1,10 +1,10 @@
-//! Files that can only be understood together: groups that lead to each other by the paths they name. What a
-//! module names of its own children does not count: it declares them.
+//! Limits circles: groups of files in which each uses, directly or indirectly, all others. A reader can only
+//! understand such files together. A use of the module's own children does not count, because it declares them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// As many files may lead to each other: a part and its helpers.
+/// The most files in a circle: a part and its helpers.
 const CIRCLE_MAX: usize = 3;
 
 /// A module by the segments of its path: `["streams", "sse"]`.
@@ -31,7 +31,7 @@ fn module_of(src: &Path, file: &Path) -> Module {
     module
 }
 
-/// Every path of a source that begins within the crate, be it in a `use` or not; tests may know more.
+/// All paths in a source that begin within the crate, in a `use` or elsewhere. Unit tests are exempt.
 fn paths(source: &str) -> Vec<String> {
     let source = source.split("#[cfg(test)]\nmod tests").next().unwrap();
     let lines = source.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -40,7 +40,7 @@ fn paths(source: &str) -> Vec<String> {
     for start in ["crate::", "super::"] {
         for (at, _) in source.match_indices(start) {
             let before = source[..at].chars().next_back().unwrap_or(' ');
-            // `super::super::` begins before, and `$crate` is another's crate.
+            // The second part of `super::super::` is not a beginning, and `$crate` may be another crate.
             if !before.is_alphanumeric() && !"_:$".contains(before) {
                 expand("", path_at(&source[at..]), &mut paths);
             }
@@ -49,7 +49,7 @@ fn paths(source: &str) -> Vec<String> {
     paths
 }
 
-/// The path that a text begins with, to the end of its tree if it has one.
+/// The path at the beginning of a text, up to the end of its braces if it has any.
 fn path_at(text: &str) -> &str {
     let mut depth = 0;
     for (at, letter) in text.char_indices() {
@@ -88,7 +88,7 @@ fn expand(before: &str, tree: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// The file that a path leads to, seen from `module`: the longest part of it that is a module.
+/// The file that a path in `module` refers to: its longest prefix that is a module.
 fn target(module: &Module, path: &str, modules: &BTreeSet<Module>) -> Option<Module> {
     let mut at = Module::new();
     for (place, name) in path.split("::").enumerate() {
@@ -122,7 +122,7 @@ fn reached(from: &Module, leads: &BTreeMap<Module, BTreeSet<Module>>) -> BTreeSe
     reached
 }
 
-/// The groups of a crate's modules of which each leads to all others.
+/// The circles of a crate's modules.
 fn circles(src: &Path) -> BTreeSet<BTreeSet<Module>> {
     let mut files = Vec::new();
     files_under(src, &mut files);
@@ -153,7 +153,7 @@ fn no_more_than_a_few_files_lead_to_each_other() {
         let name = src.parent().unwrap().file_name().unwrap().to_str().unwrap();
         for circle in circles(&src) {
             let names: Vec<String> = circle.iter().map(|module| module.join("::")).collect();
-            assert!(names.len() <= CIRCLE_MAX, "{name}: {} lead to each other", names.join(", "));
+            assert!(names.len() <= CIRCLE_MAX, "{name}: {} form a circle", names.join(", "));
         }
         looked_at += 1;
     }
