@@ -310,7 +310,7 @@ async fn another_role_that_may_all_that_services_may_is_named_and_not_restored()
     drop(admin);
     // As a rotation leaves it half-way: the one is about to take the other's place.
     let ran = bench.run(&["debug-auth"]).ended_with(0);
-    let works = "works  services: nobody but arena_app may append to the ledger";
+    let works = "works  services: only arena_app may append to the ledger";
     assert!(ran.stdout.contains(works), "{}", ran.stdout);
     let client = test_kit::connect(&superuser).await;
     let over = format!("COMMENT ON ROLE {name} IS NULL");

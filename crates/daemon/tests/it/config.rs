@@ -149,7 +149,7 @@ fn every_problem_is_named_at_once_and_no_value_is_shown() {
     }
     let message = error.to_string();
     for expected in [
-        ".env line 4 is no assignment",
+        ".env line 4 is not an assignment",
         "REDIS_URL is not set",
         "ADMIN_TOKEN (from .env) is empty",
         "SECRET_KEY (from .env) must have at least 32 characters",

@@ -32,7 +32,7 @@ fn a_file_that_is_not_understood_stays_as_it_was() {
         (b"ENV=development\nADMIN_TOKEN: hunter2\n", "line 2 has a colon"),
         (b"# mine\rADMIN_TOKEN=hunter2\r", "line 1 has a carriage return"),
         (b"A=1\nADMIN_TOKEN=hunter2\xfc\n", "line 2 is not UTF-8"),
-        ("AP\u{130}_KEY=1\n".as_bytes(), "line 1 is no assignment: write NAME=value"),
+        ("AP\u{130}_KEY=1\n".as_bytes(), "line 1 is not an assignment: write NAME=value"),
     ];
     for (bytes, said) in cases {
         bench.write_env(bytes);

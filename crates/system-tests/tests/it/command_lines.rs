@@ -60,7 +60,7 @@ fn an_unknown_argument_starts_nothing() {
         let output = ask(service, Some("--prot"));
         assert_eq!(output.status.code(), Some(2), "{service}");
         let said = text(&output.stderr);
-        assert!(said.contains("\"--prot\" is no argument"), "{said}");
+        assert!(said.contains("\"--prot\" is not an argument"), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
     }
 }
