@@ -363,10 +363,13 @@ impl EconomyRules {
             let problem = setting(name).and_then(|text| figure.set(&text).err());
             problems.extend(problem.map(|problem| SettingProblem { name, problem }));
         }
-        // An unreadable figure still has its default, so its bounds are not checked.
-        let is_unread = |name| problems.iter().any(|unread: &SettingProblem| unread.name == name);
+        // An unreadable figure still has its default: neither its own bounds are checked, nor those that name it.
+        let is_unread = |found: &SettingProblem| {
+            let names = |unread: &SettingProblem| found.problem.contains(unread.name);
+            problems.iter().any(|unread| unread.name == found.name || names(unread))
+        };
         let senseless: Vec<_> =
-            rules.problems().into_iter().filter(|problem| !is_unread(problem.name)).collect();
+            rules.problems().into_iter().filter(|problem| !is_unread(problem)).collect();
         problems.extend(senseless);
         if problems.is_empty() { Ok(rules) } else { Err(problems) }
     }

@@ -103,7 +103,21 @@ impl SourceError {
             }
             // Requests at the usual rate would extend a block.
             SourceError::Forbidden => Some(Peace { retry_after_seconds: None }),
-            _ => None,
+            SourceError::Timeout
+            | SourceError::Unreachable(_)
+            | SourceError::NotFound
+            | SourceError::Refused(_)
+            | SourceError::InDoubt { .. }
+            | SourceError::Server(_)
+            | SourceError::Redirected(_)
+            | SourceError::Status(_)
+            | SourceError::TooLarge
+            | SourceError::NotJson
+            | SourceError::NotFeed
+            | SourceError::MissingField(_)
+            | SourceError::Nonsense { .. }
+            | SourceError::Stale { .. }
+            | SourceError::FromTheFuture { .. } => None,
         }
     }
 }

@@ -61,14 +61,13 @@ def ruin(number):
 
 
 def credentials():
-    """A bot to act for, and what the hooks are to know of the arena."""
+    """The environment of the hooks: a bot to act for, and what they need of the arena."""
     bot = register(HANDLE)
-    token = ask("POST", "/auth/token", {"bot_id": bot["id"], "api_key": bot["api_key"]})["access_token"]
     dead = [ruin(number) for number in range(DEAD)]
     until(lambda: ask("GET", f"/bots/{dead[-1]}")["status"] == "DEAD")
-    told = {"API": API, "HANDLE": HANDLE, "SEED": SEED, "HOOKS": HERE / "hooks.py",
+    told = {"API": API, "HANDLE": HANDLE, "HOOKS": HERE / "hooks.py",
             "STATUSES": STATUSES, "OPERATOR": os.environ["ARENA_OPERATOR"],
-            "BOT": bot["id"], "KEY": bot["api_key"], "SECRET": bot["api_secret"], "TOKEN": token,
+            "BOT": bot["id"], "KEY": bot["api_key"], "SECRET": bot["api_secret"],
             "DEAD": " ".join(map(str, dead))}
     return {f"FUZZ_{name}": str(value) for name, value in told.items()}
 
@@ -94,6 +93,9 @@ def schemathesis(told, seed):
     command = [f"{TOOLS}/bin/schemathesis", "--config-file", HERE / "schemathesis.toml", "run", f"{API}/openapi.json",
                "--checks", "all", "--exclude-checks", "use_after_free", "--seed", str(seed), "--max-time", SECONDS,
                "--workers", "1", "--report", "junit", "--report-dir", REPORT]
+    # A token of this round: it expires after half an hour.
+    login = {"bot_id": int(told["FUZZ_BOT"]), "api_key": told["FUZZ_KEY"]}
+    told = told | {"FUZZ_SEED": str(seed), "FUZZ_TOKEN": ask("POST", "/auth/token", login)["access_token"]}
     log = pathlib.Path(REPORT, "schemathesis.log")
     with open(log, "w", encoding="utf-8") as out:
         ran = subprocess.run(command, env=os.environ | told, stdout=out, stderr=subprocess.STDOUT, check=False)

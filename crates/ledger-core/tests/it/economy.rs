@@ -191,6 +191,9 @@ fn settings_are_read_and_every_problem_is_named() {
     assert_eq!(names(problems), ["ENFORCEMENT_MODE", "STAKE_MIN"]);
     let problems = set(&[("ENTROPY_MAX", "0.10"), ("PAYOUT_FACTOR", "1")]).unwrap_err();
     assert_eq!(names(problems), ["ENTROPY_MAX", "PAYOUT_FACTOR"]);
+    // ENTROPY_MAX is below the default of what cannot be read, and may be above what was meant.
+    let problems = set(&[("ENTROPY_BASE", "0,10"), ("ENTROPY_MAX", "0.30")]).unwrap_err();
+    assert_eq!(names(problems), ["ENTROPY_BASE"]);
 }
 
 #[test]

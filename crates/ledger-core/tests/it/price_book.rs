@@ -124,7 +124,10 @@ fn what_makes_no_sense_is_named_by_model_and_field() {
     for (text, wanted) in [
         (with("/prices/0/input", json!("-0.01")), "openai/small: `input` must not be negative"),
         (with("/prices/1/output", json!("-1")), "openai/small: `output` must not be negative"),
-        (with("/prices/0/from", json!("2025-01-01")), "openai/small: `from` is 2025-01-01T"),
+        (
+            with("/prices/0/from", json!("2025-01-01")),
+            "openai/small: two prices have the same `from`, 2025-01-01T",
+        ),
         (with("/prices", json!([])), "openai/small: `prices` must not be empty"),
         (with("/aliases/0", json!(" ")), "openai/small: `aliases` must not be empty"),
         (with("/aliases/0", json!("small")), "openai/small: `aliases` is small"),

@@ -238,7 +238,21 @@ impl FeedError {
             }
             // Requests at the usual rate would extend a block.
             FeedError::Forbidden => Some(Peace { retry_after_seconds: None }),
-            _ => None,
+            FeedError::Timeout
+            | FeedError::Unreachable(_)
+            | FeedError::Server(_)
+            | FeedError::Status(_)
+            | FeedError::TooLarge { .. }
+            | FeedError::NotJson
+            | FeedError::MissingField(_)
+            | FeedError::Price(_)
+            | FeedError::Absurd { .. }
+            | FeedError::Said(_)
+            | FeedError::Time
+            | FeedError::NoPrices
+            | FeedError::TooShort
+            | FeedError::FromTheFuture { .. }
+            | FeedError::Stale { .. } => None,
         }
     }
 }

@@ -67,7 +67,7 @@ fn what_a_killed_supervisor_leaves_behind_is_cleared_up() {
     fs::remove_file(run.join("redis.pid")).unwrap();
     let before = bench.env_text();
     let refusal = bench.refusal().ended_with(69);
-    refusal.says(&format!("redis-server (pid {redis}) serves "));
+    refusal.says(&format!("redis-server (pid {redis}) already serves "));
     assert_eq!(bench.env_text(), before);
     signal(redis, "TERM");
     until("it ends", || supervisor::process::born(redis).is_none());

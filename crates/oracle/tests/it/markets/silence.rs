@@ -63,7 +63,7 @@ async fn a_market_is_given_up_by_its_own_patience() {
     let void = find(&arena, market.id).await;
     assert_eq!(void.status, MarketStatus::Void);
     let reason = void.void_reason.unwrap();
-    assert!(reason.contains("10 times") && reason.contains("3600 seconds"), "{reason}");
+    assert!(reason.contains("10 requests") && reason.contains("3600 seconds"), "{reason}");
     arena.assert_sound().await;
 }
 
