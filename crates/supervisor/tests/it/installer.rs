@@ -93,7 +93,7 @@ fn what_it_built_is_started_under_its_own_pid() {
     ));
     bench.start_as(command);
     bench.opens();
-    assert!(bench.has_said("building (release; "), "{}", bench.out());
+    assert!(bench.has_said("building (quick; "), "{}", bench.out());
     assert_eq!(bench.pid("supervisor"), Some(bench.supervisor_pid()));
     let commit = fs::read_to_string(bench.path("commit")).unwrap();
     let digits = commit.trim().trim_end_matches("-dirty");
